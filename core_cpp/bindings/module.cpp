@@ -1,0 +1,14 @@
+#include "bindings.hpp"
+#include "phylo/cpu_dispatch.hpp"
+
+PYBIND11_MODULE(_core, module) {
+    using namespace phylo::bindings;
+    module.doc() = "The compiled core of pyphylo: allele tables and their similarity.";
+    module.attr("__version__") = PYPHYLO_VERSION;
+    module.def("detected_instruction_sets", &phylo::detected_instruction_sets);
+    module.def("kernel_instruction_set", &phylo::kernel_instruction_set);
+    register_errors(module);
+    register_allele_table(module);
+    register_table_builder(module);
+    register_similarity(module);
+}

@@ -1,0 +1,99 @@
+#include <map>
+#include <vector>
+
+#include "phylo/similarity.hpp"
+
+namespace phylo {
+
+namespace {
+
+std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
+
+/// Sum of squared counts of a cell.
+std::int64_t count_square(const AlleleTable& table, const Cell& cell) noexcept {
+    std::int64_t sum = 0;
+    for (std::int64_t e = cell.begin; e < cell.end; ++e) {
+        const std::int64_t count = table.counts[index(e)];
+        sum += count * count;
+    }
+    return sum;
+}
+
+double probability_square(const AlleleTable& table, const Cell& cell) noexcept {
+    double sum = 0.0;
+    for (std::int64_t e = cell.begin; e < cell.end; ++e) {
+        sum += table.probabilities[index(e)] * table.probabilities[index(e)];
+    }
+    return sum;
+}
+
+/// A cell's self term as frequencies.
+double cell_term(const AlleleTable& table, const Cell& cell, Estimator estimator) noexcept {
+    const std::int64_t n = probes_in(table, cell);
+    if (n == 0) {
+        return probability_square(table, cell);
+    }
+    const auto square = static_cast<double>(count_square(table, cell));
+    const auto probes = static_cast<double>(n);
+    return estimator == Estimator::plugin ? square / (probes * probes)
+                                          : (square - probes) / (probes * (probes - 1.0));
+}
+
+/// Which genes each model has; models with the same genes share an entry of `masks`.
+struct Patterns {
+    std::vector<std::vector<bool>> masks;
+    std::vector<std::size_t> of_model;
+};
+
+Patterns find_patterns(const AlleleTable& table) {
+    Patterns patterns;
+    std::map<std::vector<bool>, std::size_t> known;
+    for (std::int64_t m = 0; m < table.n_models(); ++m) {
+        std::vector<bool> mask(index(table.n_genes()), false);
+        for_each_cell(table, m, [&](const Cell& cell) { mask[index(cell.gene)] = true; });
+        const auto [entry, is_new] = known.emplace(std::move(mask), patterns.masks.size());
+        if (is_new) {
+            patterns.masks.push_back(entry->first);
+        }
+        patterns.of_model.push_back(entry->second);
+    }
+    return patterns;
+}
+
+}  // namespace
+
+SelfTerms::SelfTerms(const AlleleTable& table, Estimator estimator, const TableSummary& summary) {
+    Patterns patterns = find_patterns(table);
+    patterns_ = patterns.masks.size();
+    pattern_of_ = std::move(patterns.of_model);
+    terms_.assign(index(table.n_models()) * patterns_, 0.0);
+    const bool integer = is_integer(summary);
+    std::vector<std::int64_t> whole(patterns_);
+    for (std::int64_t m = 0; m < table.n_models(); ++m) {
+        const std::int64_t n = summary.probes[index(m)];
+        const bool one_n = integer && n > 0;
+        double* terms = terms_.data() + index(m) * patterns_;
+        whole.assign(patterns_, 0);
+        for_each_cell(table, m, [&](const Cell& cell) {
+            const std::int64_t square = one_n ? count_square(table, cell) : 0;
+            const std::int64_t exact = estimator == Estimator::unbiased ? square - n : square;
+            const double term = one_n ? 0.0 : cell_term(table, cell, estimator);
+            for (std::size_t p = 0; p < patterns_; ++p) {
+                if (patterns.masks[p][index(cell.gene)]) {
+                    whole[p] += exact;
+                    terms[p] += term;
+                }
+            }
+        });
+        if (one_n) {
+            // n^2 J = n (sum c^2 - n) / (n - 1), summed over genes before the one division.
+            const auto probes = static_cast<double>(n);
+            const double scale = estimator == Estimator::unbiased ? probes / (probes - 1.0) : 1.0;
+            for (std::size_t p = 0; p < patterns_; ++p) {
+                terms[p] = static_cast<double>(whole[p]) * scale;
+            }
+        }
+    }
+}
+
+}  // namespace phylo

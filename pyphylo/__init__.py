@@ -1,0 +1,73 @@
+"""Family trees of language models from what they say.
+
+A prompt is a gene, the start of a completion an allele, a model a population. From
+allele frequencies come genetic distances, from distances a tree of models. The
+method is PhyloLM (Yax, Oudeyer & Palminteri 2024, arXiv 2404.04671).
+
+Importing this package loads numpy and the compiled core, nothing else: every
+other name is imported when it is first used (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as _numpy  # noqa: F401  (the one library that is always loaded)
+
+from pyphylo import _core  # noqa: F401
+from pyphylo._version import __version__
+from pyphylo.errors import (
+    FileFormatError,
+    InputError,
+    PyphyloError,
+    PyphyloWarning,
+    WorkError,
+)
+
+if TYPE_CHECKING:
+    from pyphylo.alleles import AlleleRule as AlleleRule
+    from pyphylo.alleles import AlleleTable as AlleleTable
+    from pyphylo.distance import DistanceMatrix as DistanceMatrix
+    from pyphylo.distance import nei_distance as nei_distance
+    from pyphylo.genome import Genome as Genome
+    from pyphylo.sampling.scheduler import sample as sample
+    from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
+    from pyphylo.similarity import nei_similarity as nei_similarity
+    from pyphylo.store import SampleStore as SampleStore
+    from pyphylo.tree.nj import neighbor_joining as neighbor_joining
+    from pyphylo.tree.tree import Tree as Tree
+
+_LAZY = {
+    "AlleleRule": "pyphylo.alleles",
+    "AlleleTable": "pyphylo.alleles",
+    "DistanceMatrix": "pyphylo.distance",
+    "Genome": "pyphylo.genome",
+    "SampleStore": "pyphylo.store",
+    "SimilarityMatrix": "pyphylo.similarity",
+    "Tree": "pyphylo.tree.tree",
+    "nei_distance": "pyphylo.distance",
+    "nei_similarity": "pyphylo.similarity",
+    "neighbor_joining": "pyphylo.tree.nj",
+    "sample": "pyphylo.sampling.scheduler",
+}
+
+__all__ = [
+    "FileFormatError",
+    "InputError",
+    "PyphyloError",
+    "PyphyloWarning",
+    "WorkError",
+    "__version__",
+    *_LAZY,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'pyphylo' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LAZY))

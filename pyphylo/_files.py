@@ -1,0 +1,70 @@
+"""Files replaced atomically, and read with errors that name them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pyphylo.errors import InputError
+
+__all__ = ["atomic_path", "atomic_write_bytes", "read_bytes"]
+
+
+def read_bytes(path: str | Path, what: str) -> bytes:
+    """The bytes of a file that the caller named; `what` says what it should be."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{what} file {str(path)!r} does not exist") from None
+    except IsADirectoryError:
+        raise InputError(f"{what} file {str(path)!r} is a folder") from None
+    except PermissionError:
+        raise InputError(f"{what} file {str(path)!r} may not be read") from None
+
+
+def atomic_path(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it into place.
+
+    The bytes are on the disk before the name changes, so a reader sees the old
+    file or the whole new one. On any failure the temporary file is removed.
+    Its name is fixed, so what a killed process leaves is overwritten by the next.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: it is a folder")
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: its folder does not exist")
+    part = target.with_name(target.name + ".part")
+    try:
+        write(part)
+        with part.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+    """Replace a file by `data`, atomically."""
+    atomic_path(path, lambda part: _write(part, data))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; not every system lets a folder be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

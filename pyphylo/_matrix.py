@@ -1,0 +1,231 @@
+"""A square matrix whose ids travel with the numbers: what distances and similarities share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from pyphylo._names import check_names
+from pyphylo.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LabelledMatrix"]
+
+_M = TypeVar("_M", bound="LabelledMatrix")
+
+_ROUNDING = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-5}
+"""Relative difference that two halves of a matrix may have through rounding to text."""
+_ABSOLUTE = 2e-6
+"""Absolute difference likewise: six decimals, rounded either way, with room."""
+_ROWS = 1024
+"""Rows checked at once, so that a check takes little memory beside the matrix."""
+
+
+class LabelledMatrix:
+    """Symmetric, with a constant diagonal; see `DistanceMatrix` and `SimilarityMatrix`."""
+
+    kind: ClassVar[str]
+    diagonal: ClassVar[float]
+
+    def __init__(
+        self,
+        values: ArrayLike,
+        ids: Iterable[str],
+        *,
+        allow_nan: bool = False,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.ids: tuple[str, ...] = check_names(ids, "model")
+        self._values = self._checked(_square(values, self.ids, self.diagonal), allow_nan)
+        self._values.setflags(write=False)
+        self.provenance: dict[str, Any] = dict(provenance or {})
+
+    @classmethod
+    def _trusted(
+        cls: type[_M],
+        values: NDArray[Any],
+        ids: tuple[str, ...],
+        provenance: Mapping[str, Any],
+    ) -> _M:
+        """A matrix of values that pyphylo computed itself: taken as they are, not copied."""
+        matrix = cls.__new__(cls)
+        matrix.ids = ids
+        matrix._values = values
+        matrix._values.setflags(write=False)
+        matrix.provenance = dict(provenance)
+        return matrix
+
+    def _checked(self, values: NDArray[Any], allow_nan: bool) -> NDArray[Any]:
+        """The values, exactly symmetric with an exact diagonal; refused where they are not so."""
+        self._check_diagonal(values)
+        symmetric = True
+        for start in range(0, len(values), _ROWS):
+            stop = min(start + _ROWS, len(values))
+            lower, mirror = values[start:stop, :stop], values[:stop, start:stop].T
+            self._check_values(lower, start, allow_nan)
+            self._check_values(values[start:stop, stop:], start, allow_nan, stop)
+            symmetric &= self._check_symmetry(lower, mirror, start)
+        if symmetric and (np.diagonal(values) == self.diagonal).all() and not (values < 0).any():
+            return values
+        values = values.copy()
+        if not symmetric:
+            values += values.T.copy()
+            values *= values.dtype.type(0.5)
+        np.maximum(values, 0, out=values)
+        np.fill_diagonal(values, self.diagonal)
+        return values
+
+    def _check_diagonal(self, values: NDArray[Any]) -> None:
+        off = ~(np.abs(np.diagonal(values) - self.diagonal) <= _ABSOLUTE)
+        if off.any():
+            i = int(off.argmax())
+            raise InputError(
+                f"the {self.kind} of model {self.ids[i]!r} to itself must be "
+                f"{self.diagonal:g}, not {values[i, i]:g}{self._diagonal_hint(values)}"
+            )
+
+    def _diagonal_hint(self, values: NDArray[Any]) -> str:
+        return ""
+
+    def _check_values(
+        self, rows: NDArray[Any], first_row: int, allow_nan: bool, first_column: int = 0
+    ) -> None:
+        with np.errstate(invalid="ignore"):
+            nan = np.isnan(rows)
+            bad = (rows < -_ABSOLUTE) | np.isinf(rows)
+        if not allow_nan:
+            bad |= nan
+        if bad.any():
+            i, j = (int(k) for k in np.argwhere(bad)[0])
+            pair = self._pair(first_row + i, first_column + j)
+            raise InputError(
+                f"the {self.kind} of {pair} is {rows[i, j]:g}; it must be a number of at least 0"
+            )
+
+    def _check_symmetry(self, lower: NDArray[Any], mirror: NDArray[Any], first_row: int) -> bool:
+        """Whether the two halves are equal; refused where they differ by more than rounding."""
+        if np.array_equal(lower, mirror, equal_nan=True):
+            return True
+        tolerance = _ROUNDING[lower.dtype]
+        close = np.isclose(lower, mirror, rtol=tolerance, atol=_ABSOLUTE, equal_nan=True)
+        if not close.all():
+            i, j = (int(k) for k in np.argwhere(~close)[0])
+            raise InputError(
+                f"the matrix is not symmetric: the {self.kind} of {self._pair(first_row + i, j)} "
+                f"is {lower[i, j]:g}, the other way round {mirror[i, j]:g}"
+            )
+        return False
+
+    def _pair(self, i: int, j: int) -> str:
+        return f"models {self.ids[i]!r} and {self.ids[j]!r}"
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The square matrix, read-only, float32 or float64."""
+        return self._values
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._values.dtype
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """The square matrix, for `numpy.asarray`."""
+        if dtype is not None and np.dtype(dtype) != self.dtype:
+            if copy is False:
+                raise ValueError(f"a copy is needed to turn {self.dtype} into {np.dtype(dtype)}")
+            return self._values.astype(dtype)
+        return self._values.copy() if copy else self._values
+
+    def __eq__(self, other: object) -> bool:
+        """Same ids and bits; the provenance may differ."""
+        if type(other) is not type(self) or not isinstance(other, LabelledMatrix):
+            return NotImplemented
+        same = self.ids == other.ids and self.dtype == other.dtype
+        return same and np.array_equal(self._values, other._values, equal_nan=True)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} models, {self.dtype})"
+
+    def __getitem__(self, pair: tuple[str, str]) -> float:
+        """The value of a pair of models, by name."""
+        i, j = self._positions(pair)
+        return float(self._values[i, j])
+
+    def _positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
+        index = {name: i for i, name in enumerate(self.ids)}
+        wanted = tuple(ids)
+        for name in wanted:
+            if name not in index:
+                raise InputError(f"the matrix has no model {name!r}")
+        return np.array([index[name] for name in wanted], dtype=np.intp)
+
+    def filter(self: _M, ids: Iterable[str]) -> _M:
+        """A new matrix of the given models, in the given order."""
+        wanted = check_names(ids, "model")
+        rows = self._positions(wanted)
+        return self._trusted(self._values[np.ix_(rows, rows)], wanted, self.provenance)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The matrix as a pandas DataFrame, ids as index and columns."""
+        import pandas as pd
+
+        ids = list(self.ids)
+        frame: pd.DataFrame = pd.DataFrame(self._values, index=ids, columns=ids)
+        return frame
+
+    def save(self, path: str | Path) -> None:
+        """Write a matrix file, its format by suffix: .npz .phy .csv .tsv .parquet."""
+        from pyphylo.io.matrices import write_matrix
+
+        write_matrix(self, path)
+
+    @classmethod
+    def load(cls: type[_M], path: str | Path, *, allow_nan: bool = False) -> _M:
+        """Read a matrix file, its format by suffix: .npz .phy .csv .tsv .parquet."""
+        from pyphylo.io.matrices import read_matrix
+
+        raw = read_matrix(path, cls.kind)
+        try:
+            return cls(raw.values, raw.ids, allow_nan=allow_nan, provenance=raw.provenance)
+        except InputError as error:
+            raise InputError(f"{str(path)!r}: {error}") from None
+
+
+def _square(values: ArrayLike, ids: tuple[str, ...], diagonal: float) -> NDArray[Any]:
+    """A C-ordered square float array of a square or condensed one."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"a matrix holds numbers, not {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    n = len(ids)
+    if array.ndim == 1:
+        if len(array) != n * (n - 1) // 2:
+            raise InputError(
+                f"a condensed matrix of {n} models has {n * (n - 1) // 2} values, not {len(array)}"
+            )
+        from scipy.spatial.distance import squareform
+
+        square: NDArray[Any] = np.zeros((n, n), array.dtype)
+        if n > 1:
+            square = squareform(array, checks=False)
+        np.fill_diagonal(square, diagonal)
+        return square
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        shape = " x ".join(map(str, array.shape))
+        raise InputError(f"the matrix is not square: {shape}")
+    if len(array) != n:
+        raise InputError(f"the matrix has {len(array)} rows, but {n} ids were given")
+    return np.array(array, order="C")

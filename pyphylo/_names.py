@@ -1,0 +1,44 @@
+"""Checks that every room makes of the names that travel with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pyphylo.errors import InputError
+
+__all__ = ["check_names", "clean_text"]
+
+
+def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """The names as a tuple: non-empty strings, each once, encodable as UTF-8.
+
+    Parameters
+    ----------
+    names : iterable of str
+    what : str
+        What they name ("model", "gene"), for the error.
+    """
+    if isinstance(names, str):
+        raise InputError(f"{what} names must be a sequence of strings, not one string {names!r}")
+    checked = tuple(names)
+    seen: set[str] = set()
+    for name in checked:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"a {what} name must be a non-empty string, not {name!r}")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{what} name {name!r} holds half a surrogate pair") from None
+        if name in seen:
+            raise InputError(f"{what} {name!r} occurs twice; names must be unique")
+        seen.add(name)
+    return checked
+
+
+def clean_text(text: str) -> str:
+    """The text with every lone surrogate (half a character, cut off) as U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,109 @@
+"""The method in plain dicts and loops: the oracle of every kernel, never used in earnest.
+
+Populations are ``{model: {gene: Cell}}``. A cell is ``Sampled({allele: count})`` or
+``Exact({allele: probability})``; a gene that a model lacks is absent. Sums of counts are
+Python integers and frequencies exact fractions, so nothing here rounds before the last step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+__all__ = [
+    "Exact",
+    "Populations",
+    "Sampled",
+    "allele",
+    "nei_distance",
+    "nei_similarity",
+    "numerator",
+]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A cell of counted alleles."""
+
+    counts: Mapping[str, int]
+
+    @property
+    def n(self) -> int:
+        """Probes."""
+        return sum(self.counts.values())
+
+    def frequencies(self) -> dict[str, Fraction]:
+        """The share of each allele."""
+        return {allele: Fraction(count, self.n) for allele, count in self.counts.items()}
+
+    def self_term(self, estimator: str) -> Fraction:
+        """Sum p^2, or Nei's (1978) (n sum p^2 - 1) / (n - 1)."""
+        square = sum((p * p for p in self.frequencies().values()), Fraction(0))
+        return square if estimator == "plugin" else (self.n * square - 1) / (self.n - 1)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A cell of known probabilities."""
+
+    probabilities: Mapping[str, float]
+
+    @property
+    def n(self) -> int:
+        """As many probes as one likes."""
+        return 1 << 62
+
+    def frequencies(self) -> dict[str, Fraction]:
+        """The probabilities."""
+        return {allele: Fraction(p) for allele, p in self.probabilities.items()}
+
+    def self_term(self, estimator: str) -> Fraction:
+        """Sum p^2, whatever the estimator."""
+        return sum((p * p for p in self.frequencies().values()), Fraction(0))
+
+
+Populations = Mapping[str, Mapping[str, Sampled | Exact]]
+
+
+def allele(text: str, preset: str = "paper", chars: int = 4) -> str:
+    """The allele of a completion."""
+    return (text.lstrip(" ").lstrip("\n") if preset == "paper" else text)[:chars]
+
+
+def _usable(cells: Mapping[str, Sampled | Exact], estimator: str) -> dict[str, Sampled | Exact]:
+    """The cells that have a self term: under "unbiased" those of one probe have none."""
+    least = 2 if estimator == "unbiased" else 1
+    return {gene: cell for gene, cell in cells.items() if cell.n >= least}
+
+
+def numerator(a: Mapping[str, Sampled], b: Mapping[str, Sampled]) -> int:
+    """Sum over genes and alleles of the products of counts."""
+    return sum(
+        count * b[gene].counts.get(allele, 0)
+        for gene in a.keys() & b.keys()
+        for allele, count in a[gene].counts.items()
+    )
+
+
+def nei_similarity(
+    a: Mapping[str, Sampled | Exact], b: Mapping[str, Sampled | Exact], estimator: str = "plugin"
+) -> float:
+    """Nei's identity of two populations, as independent; NaN without a common gene."""
+    a, b = _usable(a, estimator), _usable(b, estimator)
+    shared = a.keys() & b.keys()
+    top = Fraction(0)
+    for gene in shared:
+        p, q = a[gene].frequencies(), b[gene].frequencies()
+        top += sum((p[x] * q[x] for x in p.keys() & q.keys()), Fraction(0))
+    self_a = sum((a[gene].self_term(estimator) for gene in shared), Fraction(0))
+    self_b = sum((b[gene].self_term(estimator) for gene in shared), Fraction(0))
+    if self_a <= 0 or self_b <= 0:
+        return math.nan
+    return float(top) / math.sqrt(self_a) / math.sqrt(self_b)
+
+
+def nei_distance(similarity: float, floor: float = 1e-10) -> float:
+    """Minus the logarithm, no less than 0."""
+    return max(0.0, -math.log(max(similarity, floor)))

@@ -1,0 +1,99 @@
+"""The command line: one module a subcommand, each thin."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+
+from pyphylo._version import __version__
+from pyphylo.cli._common import Outcome
+from pyphylo.errors import InputError, PyphyloError, PyphyloWarning
+
+__all__ = ["build_parser", "main"]
+
+_COMMANDS = {
+    # demo
+    "run": "run",
+    "genes": "genes",
+    "sample": "sample",
+    "import": "import_",
+    "distance": "distance",
+    "tree": "tree",
+    "info": "info",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every subcommand; imports no library."""
+    parser = argparse.ArgumentParser(
+        prog="pyphylo",
+        description="Family trees of language models from what they say.",
+        epilog="First time here? Run: pyphylo demo",
+    )
+    parser.add_argument("--version", action="version", version=f"pyphylo {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, module_name in _COMMANDS.items():
+        module: ModuleType = import_module(f"pyphylo.cli.{module_name}")
+        module.add_parser(commands, name)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns
+    -------
+    int
+        0 done, 1 the work failed, 2 the call was wrong.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", PyphyloWarning)
+            warnings.showwarning = _show_warning
+            outcome: Outcome = args.run(args)
+        outcome.print(as_json=args.json)
+        sys.stdout.flush()
+    except InputError as error:
+        return _fail(error, 2)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nothing left to say, nor to flush.
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        return _fail(_describe(error), 1)
+    except MemoryError as error:
+        return _fail(str(error) or "out of memory: select fewer models", 1)
+    except PyphyloError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept, run the same command to go on", 1)
+    return 0
+
+
+def _fail(message: object, code: int) -> int:
+    line = " ".join(str(message).split())
+    print(f"pyphylo: error: {line}", file=sys.stderr)
+    return code
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{reason}: {str(error.filename)!r}" if error.filename else reason
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    """One line for pyphylo's own warnings; other libraries' are for developers."""
+    if issubclass(category, PyphyloWarning):
+        print(f"pyphylo: warning: {message}", file=sys.stderr)

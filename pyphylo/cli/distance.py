@@ -1,0 +1,49 @@
+"""``pyphylo distance``: the distance matrix of a store."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, positive
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any, name: str) -> None:
+    """Register the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help="the distance matrix of a store"
+    )
+    parser.add_argument("store", metavar="STORE")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help=".npz .phy .csv .tsv .parquet"
+    )
+    parser.add_argument("--estimator", choices=("plugin", "unbiased"), default="plugin")
+    parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")
+    parser.add_argument("--chars", type=positive, default=4, metavar="N", help="allele length")
+    add_threads(parser)
+    add_json(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> Outcome:
+    from pyphylo.alleles import AlleleRule, AlleleTable
+    from pyphylo.distance import nei_distance
+    from pyphylo.io.matrices import check_matrix_path
+    from pyphylo.store import SampleStore
+
+    target = existing_parent(args.output)
+    check_matrix_path(target)
+    store = SampleStore.open(args.store)
+    table = AlleleTable.from_store(store, AlleleRule(args.preset, chars=args.chars))
+    distances = nei_distance(table, estimator=args.estimator, n_threads=args.threads)
+    distances.save(target)
+    data = {
+        "distances": str(target),
+        "models": len(table.models),
+        "genes": len(table.genes),
+        "nnz": table.nnz,
+        "estimator": args.estimator,
+    }
+    return Outcome(f"{len(table.models)} x {len(table.models)} distances in {target}", data)

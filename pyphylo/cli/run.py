@@ -1,0 +1,65 @@
+"""``pyphylo run``: from models to their tree in one command."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pyphylo.cli._common import (
+    Outcome,
+    add_json,
+    add_sampling_options,
+    add_threads,
+    file_lines,
+    sampling_options,
+)
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any, name: str) -> None:
+    """Register the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help="from models to their tree in one command; resumes",
+        description="Sample models, measure their distances, join them into a tree and draw it.",
+        epilog="example: pyphylo run gpt2 distilgpt2 EleutherAI/pythia-70m --out family",
+    )
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="hub id, folder or GGUF file; label=MODEL renames",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
+    parser.add_argument("--estimator", choices=("plugin", "unbiased"), default="plugin")
+    add_sampling_options(parser)
+    add_threads(parser)
+    add_json(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> Outcome:
+    from pyphylo.io.metadata import read_families
+    from pyphylo.run import run, warn_of_unused
+
+    families = None if args.metadata is None else read_families(args.metadata)
+    result = run(
+        args.models,
+        args.out,
+        families=families,
+        estimator=args.estimator,
+        n_threads=args.threads,
+        **sampling_options(args),
+    )
+    if families is not None:
+        warn_of_unused(families, result.tree.tips, args.metadata)
+    data = {
+        "out": args.out,
+        "models": list(result.distances.ids),
+        "newick": result.tree.newick(),
+        "files": [str(path) for path in result.files],
+    }
+    text = f"a tree of {result.tree.n_tips} models:\n{file_lines(result.files)}"
+    return Outcome(text, data)

@@ -1,0 +1,79 @@
+"""``pyphylo tree``: the tree of a distance matrix, and its pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, file_lines
+
+if TYPE_CHECKING:
+    from pyphylo.distance import DistanceMatrix
+    from pyphylo.similarity import SimilarityMatrix
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any, name: str) -> None:
+    """Register the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help="the tree of a distance matrix, and its pictures",
+        description="Join neighbours into a tree. Beside tree.nwk it draws tree, tree_unrooted and "
+        "tree_heatmap, each as .svg and .png.",
+    )
+    parser.add_argument("matrix", metavar="DIST", help=".npz .phy .csv .tsv .parquet")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="Newick")
+    parser.add_argument(
+        "--similarity", action="store_true", help="the matrix holds similarities, not distances"
+    )
+    parser.add_argument("--root", metavar="midpoint|NAME", help="root the tree (default: unrooted)")
+    parser.add_argument("--negative", choices=("clamp", "keep"), default="clamp")
+    parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
+    parser.add_argument("--no-pictures", action="store_true", help="write the tree alone")
+    add_threads(parser)
+    add_json(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> Outcome:
+    from pyphylo.io.metadata import read_families
+    from pyphylo.run import draw_pictures, warn_of_unused
+    from pyphylo.tree.nj import neighbor_joining
+
+    target = existing_parent(args.output)
+    families = None if args.metadata is None else read_families(args.metadata)
+    similarity, distances = _matrices(args.matrix, similarity=args.similarity)
+    if families is not None:
+        warn_of_unused(families, distances.ids, args.metadata)
+    tree = neighbor_joining(distances, negative=args.negative, n_threads=args.threads)
+    if args.root is not None:
+        tree = tree.root_at(args.root)
+    tree.write(target)
+    files = [target]
+    if not args.no_pictures:
+        stem = target.with_suffix("")
+        heatmap = stem.with_name(stem.name + "_heatmap")
+        files += draw_pictures(tree, similarity, families, stem, heatmap)
+    data = {
+        "tree": str(target),
+        "tips": tree.n_tips,
+        "rooted": tree.is_rooted,
+        "files": [str(path) for path in files],
+    }
+    return Outcome(f"a tree of {tree.n_tips} models:\n{file_lines(files)}", data)
+
+
+def _matrices(path: str | Path, *, similarity: bool) -> tuple[SimilarityMatrix, DistanceMatrix]:
+    """Similarities and distances from a file of either."""
+    import numpy as np
+
+    from pyphylo.distance import DistanceMatrix, nei_distance
+    from pyphylo.similarity import SimilarityMatrix
+
+    if similarity:
+        S = SimilarityMatrix.load(path)
+        return S, nei_distance(S)
+    D = DistanceMatrix.load(path)
+    return SimilarityMatrix._trusted(np.exp(-D.values), D.ids, D.provenance), D

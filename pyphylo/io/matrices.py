@@ -1,0 +1,67 @@
+"""Matrix files by suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyphylo.errors import FileFormatError, InputError
+from pyphylo.io.raw import RawMatrix
+
+if TYPE_CHECKING:
+    from pyphylo._matrix import LabelledMatrix
+
+__all__ = ["MATRIX_SUFFIXES", "check_matrix_path", "read_matrix", "write_matrix"]
+
+MATRIX_SUFFIXES = {
+    ".npz": "pyphylo.io.npz",
+    ".phy": "pyphylo.io.phylip",
+    ".csv": "pyphylo.io.csv_matrix",
+    ".tsv": "pyphylo.io.csv_matrix",
+    ".parquet": "pyphylo.io.parquet",
+}
+
+
+def check_matrix_path(path: str | Path) -> str:
+    """The suffix of a matrix file, refused where no format has it."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in MATRIX_SUFFIXES:
+        raise InputError(
+            f"{str(path)!r}: a matrix file ends in {' '.join(MATRIX_SUFFIXES)}, not {suffix!r}"
+        )
+    return suffix
+
+
+def read_matrix(path: str | Path, kind: str) -> RawMatrix:
+    """Ids and numbers of a matrix file, unchecked but for its form.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is not of its format, or says that it holds another kind.
+    """
+    suffix = check_matrix_path(path)
+    if not Path(path).is_file():
+        raise InputError(f"matrix file {str(path)!r} does not exist")
+    read: Callable[[Path], RawMatrix] = import_module(MATRIX_SUFFIXES[suffix]).read
+    raw = read(Path(path))
+    if raw.kind is not None and raw.kind != kind:
+        raise FileFormatError(
+            f"{str(path)!r} holds a {raw.kind} matrix where a {kind} matrix is wanted"
+        )
+    return raw
+
+
+def write_matrix(matrix: LabelledMatrix, path: str | Path) -> None:
+    """Write a matrix file; it is replaced atomically.
+
+    Raises
+    ------
+    InputError
+        When the format cannot hold a model's name; the reason is given.
+    """
+    suffix = check_matrix_path(path)
+    write: Callable[[LabelledMatrix, Path], None] = import_module(MATRIX_SUFFIXES[suffix]).write
+    write(matrix, Path(path))

@@ -1,0 +1,54 @@
+"""Parquet matrices: a column ``model``, then one column of numbers an id, in order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pyphylo._files import atomic_path
+from pyphylo.errors import FileFormatError
+from pyphylo.io.raw import RawMatrix
+
+if TYPE_CHECKING:
+    from pyphylo._matrix import LabelledMatrix
+
+__all__ = ["read", "write"]
+
+
+def write(matrix: LabelledMatrix, path: Path) -> None:
+    """Write `matrix`; kind and provenance go into the file's metadata."""
+    arrays = [pa.array(matrix.ids, pa.string()), *(pa.array(row) for row in matrix.values)]
+    meta = json.dumps({"kind": matrix.kind, "provenance": matrix.provenance}, sort_keys=True)
+    table = pa.Table.from_arrays(arrays, names=["model", *matrix.ids])
+    table = table.replace_schema_metadata({"pyphylo-matrix": meta})
+    atomic_path(path, lambda part: pq.write_table(table, str(part), compression="zstd"))
+
+
+def read(path: Path) -> RawMatrix:
+    """Read a matrix; rows and columns must name the same models in the same order."""
+    try:
+        # Not read_table: a model may be called "model", and columns of one name be two.
+        with pq.ParquetFile(str(path)) as handle:
+            table = handle.read()
+    except (pa.ArrowException, OSError) as error:
+        raise FileFormatError(f"{str(path)!r} is not a whole Parquet file: {error}") from None
+    names = table.schema.names
+    if len(names) < 2 or names[0] != "model":
+        raise FileFormatError(f"{str(path)!r}: the first column must be 'model', then one an id")
+    if table.column(0).to_pylist() != names[1:]:
+        raise FileFormatError(f"{str(path)!r}: rows and columns must name the same models in order")
+    columns = []
+    for position, name in enumerate(names[1:], 1):
+        column = table.column(position)
+        if not pa.types.is_floating(column.type) and not pa.types.is_integer(column.type):
+            raise FileFormatError(f"{str(path)!r}, column {name!r}: not numbers but {column.type}")
+        columns.append(column.to_numpy())
+    meta = json.loads((table.schema.metadata or {}).get(b"pyphylo-matrix", b"{}"))
+    # Columns of a symmetric matrix are its rows; an asymmetric one is told by the caller's check.
+    values = np.stack(columns, axis=1)
+    return RawMatrix(names[1:], values, meta.get("kind"), meta.get("provenance", {}))

@@ -1,0 +1,113 @@
+"""PHYLIP distance matrices, relaxed: names of any length, without white space.
+
+Written square; read square or lower-triangular, rows wrapped over lines or not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyphylo._files import atomic_path
+from pyphylo.errors import FileFormatError, InputError
+from pyphylo.io.raw import RawMatrix
+
+if TYPE_CHECKING:
+    from pyphylo._matrix import LabelledMatrix
+
+__all__ = ["read", "write"]
+
+
+def write(matrix: LabelledMatrix, path: Path) -> None:
+    """Write `matrix`; a name with white space is refused, for a reader would split it."""
+    for name in matrix.ids:
+        if len(name.split()) != 1 or name.split()[0] != name or "\0" in name:
+            raise InputError(
+                f"{name!r}: a PHYLIP name cannot hold white space; rename it or write .csv or .npz"
+            )
+
+    def fill(part: Path) -> None:
+        with part.open("w", encoding="utf-8", newline="\n") as handle:
+            handle.write(f"{len(matrix)}\n")
+            for name, row in zip(matrix.ids, matrix.values, strict=True):
+                numbers = map(repr, row.tolist()) if row.itemsize == 8 else map(str, row)
+                handle.write(" ".join([name, *numbers]) + "\n")
+
+    atomic_path(path, fill)
+
+
+def read(path: Path) -> RawMatrix:
+    """Read a matrix."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{str(path)!r} is not UTF-8 text: {error}") from None
+    lines = text.split("\n")
+    count = lines[0].split()
+    if len(count) != 1 or not count[0].isascii() or not count[0].isdigit():
+        raise FileFormatError(f"{str(path)!r}, line 1: the number of models must stand here alone")
+    names, rows = _rows(lines, int(count[0]), path)
+    return RawMatrix(names, _assemble(names, rows, path))
+
+
+def _rows(lines: list[str], n: int, path: Path) -> tuple[list[str], list[list[float]]]:
+    """Names and numbers by row. A line whose first word is not a number begins a row."""
+    names: list[str] = []
+    rows: list[list[float]] = []
+    for number, line in enumerate(lines[1:], 2):
+        words = line.split()
+        if not words:
+            continue
+        # Rows are full before the next begins, so a name may look like a number.
+        if not rows or _is_full(rows, n) or not _is_number(words[0]):
+            names.append(words.pop(0))
+            rows.append([])
+        if len(rows) > n:
+            raise FileFormatError(
+                f"{str(path)!r}, line {number}: more than the {n} models of line 1"
+            )
+        for word in words:
+            if not _is_number(word):
+                raise FileFormatError(
+                    f"{str(path)!r}, line {number}: {word!r} is not a number (row {names[-1]!r})"
+                )
+            rows[-1].append(float(word))
+    if len(rows) != n:
+        raise FileFormatError(f"{str(path)!r} holds {len(rows)} rows, not the {n} of line 1")
+    return names, rows
+
+
+def _is_full(rows: list[list[float]], n: int) -> bool:
+    """Whether the last row is complete: n numbers, or as many as rows came before it."""
+    if len(rows[0]) == 0:  # lower triangular: the first row has no number
+        return len(rows[-1]) == len(rows) - 1
+    return len(rows[-1]) == n
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _assemble(names: list[str], rows: list[list[float]], path: Path) -> NDArray[np.float64]:
+    n = len(names)
+    lengths = [len(row) for row in rows]
+    values = np.zeros((n, n))
+    if lengths == [n] * n:
+        values[:] = rows
+    elif lengths == list(range(n)):
+        for i, row in enumerate(rows):
+            values[i, :i] = values[:i, i] = row
+    else:
+        i = next((i for i, length in enumerate(lengths) if length != n), 0)
+        raise FileFormatError(
+            f"{str(path)!r}: row {names[i]!r} has {lengths[i]} numbers; a square matrix has {n} in "
+            "each row, a lower-triangular one as many as rows before it"
+        )
+    return values

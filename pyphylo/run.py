@@ -1,0 +1,196 @@
+"""The whole way in one call: sample, count, measure, join, draw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyphylo._files import atomic_write_bytes
+from pyphylo._version import __version__
+from pyphylo.errors import InputError, PyphyloWarning
+
+if TYPE_CHECKING:
+    from pyphylo.distance import DistanceMatrix
+    from pyphylo.genome import Genome
+    from pyphylo.similarity import SimilarityMatrix
+    from pyphylo.store import SampleStore
+    from pyphylo.tree.tree import Tree
+
+__all__ = ["RunResult", "check_run_folder", "draw_pictures", "finish_run", "run", "warn_of_unused"]
+
+_FORMAT = "pyphylo-run"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run made.
+
+    Attributes
+    ----------
+    store : SampleStore
+    similarity : SimilarityMatrix
+    distances : DistanceMatrix
+    tree : Tree
+        Unrooted.
+    files : list of Path
+        Every file and folder written, in the order of the work.
+    """
+
+    store: SampleStore
+    similarity: SimilarityMatrix
+    distances: DistanceMatrix
+    tree: Tree
+    files: list[Path]
+
+
+def run(
+    models: Iterable[str] | Mapping[str, str],
+    out: str | Path,
+    genome: Genome | None = None,
+    *,
+    families: Mapping[str, str] | None = None,
+    estimator: str = "plugin",
+    n_threads: int = 0,
+    **sampling: Any,
+) -> RunResult:
+    """Sample models and draw their tree.
+
+    Parameters
+    ----------
+    models, genome
+        As `pyphylo.sample` takes them.
+    out : path
+        A folder: absent, empty, or of an earlier run, which is resumed.
+    families : mapping of name to family, optional
+        Colours the pictures.
+    estimator, n_threads
+        As `pyphylo.nei_similarity` takes them.
+    **sampling
+        Passed to `pyphylo.sample`.
+
+    Returns
+    -------
+    RunResult
+    """
+    from pyphylo.genome import Genome
+    from pyphylo.sampling.scheduler import name_models, sample
+
+    folder = check_run_folder(out)
+    genome = Genome.default() if genome is None else genome
+    named = dict(models) if isinstance(models, Mapping) else name_models(models)
+    if len(named) < 2:
+        raise InputError(f"a tree needs at least two models, not {len(named)}")
+    store = sample(named, genome, store=folder / "store", **sampling)
+    return finish_run(
+        store, tuple(named), folder, families=families, estimator=estimator, n_threads=n_threads
+    )
+
+
+def check_run_folder(out: str | Path) -> Path:
+    """The folder, refused where it holds something that is not a run of ours."""
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(out)!r} is a file; --out names a folder")
+    if not folder.is_dir():
+        return folder
+    names = {entry.name for entry in folder.iterdir()}
+    # A killed run may have got no further than its store.
+    if not names or "run.json" in names or names <= {"store", "store.log"}:
+        return folder
+    foreign = min(names - {"store", "store.log"})
+    raise InputError(
+        f"folder {str(out)!r} is not empty and not of an earlier run (it holds {foreign!r}); "
+        "name another folder"
+    )
+
+
+def finish_run(
+    store: SampleStore,
+    names: tuple[str, ...],
+    folder: Path,
+    *,
+    families: Mapping[str, str] | None = None,
+    estimator: str = "plugin",
+    n_threads: int = 0,
+) -> RunResult:
+    """From a store to distances, tree and pictures of the given models."""
+    from pyphylo.alleles import AlleleTable
+    from pyphylo.distance import nei_distance
+    from pyphylo.similarity import nei_similarity
+    from pyphylo.tree.nj import neighbor_joining
+
+    summary = {"format": _FORMAT, "version": 1, "pyphylo": __version__, "finished": False}
+    atomic_write_bytes(folder / "run.json", _json_bytes(summary))
+    store.genome.save(folder / "genome.jsonl")
+    table = AlleleTable.from_store(store).select(models=names)
+    similarity = nei_similarity(table, estimator=estimator, n_threads=n_threads)
+    distances = nei_distance(similarity)
+    distances.save(folder / "distances.npz")
+    tree = neighbor_joining(distances, n_threads=n_threads)
+    tree.write(folder / "tree.nwk")
+    pictures = draw_pictures(tree, similarity, families, folder / "tree", folder / "heatmap")
+    summary |= {
+        "finished": True,
+        "models": {name: table.provenance["models"][name] for name in names},
+        "genome": store.genome.digest,
+        "sampling": store.config,
+        "estimator": estimator,
+        "tree": tree.newick(),
+        "mean_similarity": _mean_off_diagonal(similarity.values),
+    }
+    atomic_write_bytes(folder / "run.json", _json_bytes(summary))
+    made = ["genome.jsonl", "store", "distances.npz", "tree.nwk"]
+    files = [folder / name for name in made] + pictures + [folder / "run.json"]
+    return RunResult(store, similarity, distances, tree, files)
+
+
+def draw_pictures(
+    tree: Tree,
+    similarity: SimilarityMatrix,
+    families: Mapping[str, str] | None,
+    tree_stem: Path,
+    heatmap_stem: Path,
+) -> list[Path]:
+    """The tree, rectangular (midpoint-rooted) and unrooted, and the heat map, as SVG and PNG.
+
+    Files are ``STEM.svg``, ``STEM.png``, ``STEM_unrooted.svg`` … and
+    ``HEATMAP.svg`` ….
+    """
+    from pyphylo.plot import heatmap_figure, save_figure, tree_figure
+
+    rooted = tree if tree.is_rooted else tree.root_at("midpoint")
+    rooted = rooted.ladderize()
+    unrooted_stem = tree_stem.with_name(tree_stem.name + "_unrooted")
+    figures = [
+        (tree_figure(rooted, layout="rectangular", families=families), tree_stem),
+        (tree_figure(tree, layout="unrooted", families=families), unrooted_stem),
+        (heatmap_figure(similarity, order=rooted, families=families), heatmap_stem),
+    ]
+    return [path for figure, stem in figures for path in save_figure(figure, stem)]
+
+
+def warn_of_unused(families: Mapping[str, str], names: Iterable[str], path: str) -> None:
+    """Say so when metadata name none of the models: most likely the names differ."""
+    import warnings
+
+    if not set(families) & set(names):
+        warnings.warn(
+            f"{path!r} gives no family of any of these models: check the column 'model'",
+            PyphyloWarning,
+            stacklevel=2,
+        )
+
+
+def _mean_off_diagonal(values: Any) -> float:
+    n = len(values)
+    return float((np.nansum(values) - n) / max(1, n * (n - 1)))
+
+
+def _json_bytes(value: object) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
+    return (text + "\n").encode("utf-8", "backslashreplace")

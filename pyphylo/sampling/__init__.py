@@ -1,0 +1,1 @@
+"""Sampling: the Sampler protocol, the registry of backends, and the scheduler."""

@@ -1,0 +1,141 @@
+"""What every sampling backend speaks: configuration, identity, population, Sampler."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from pyphylo.errors import InputError
+from pyphylo.genome import Genome
+
+__all__ = ["ModelIdentity", "Population", "Progress", "Sampler", "SamplingConfig"]
+
+Progress = Callable[[int], None]
+"""Called with the number of genes finished since the last call."""
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How populations are sampled; part of every shard's key.
+
+    Parameters
+    ----------
+    n_probes : int
+        Completions a gene.
+    temperature : float
+        Divides the logits; 0 is refused (every probe would be the same).
+    chars : int
+        Characters (code points), after leading spaces and then newlines are
+        stripped, at which a completion is long enough.
+    max_new_tokens : int
+        Tokens at which a completion ends, long enough or not.
+    seed : int
+        Fixes every random stream.
+    mode : {"sample"}
+        How alleles are read.
+    """
+
+    n_probes: int = 32
+    temperature: float = 1.0
+    chars: int = 4
+    max_new_tokens: int = 5
+    seed: int = 0
+    mode: str = "sample"
+
+    def __post_init__(self) -> None:
+        for name in ("n_probes", "chars", "max_new_tokens"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise InputError(f"seed must be a whole number of at least 0, not {self.seed!r}")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise InputError(f"temperature must be above 0, not {self.temperature!r}")
+        if self.mode != "sample":
+            raise InputError(f"unknown mode {self.mode!r}; known: 'sample'")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as JSON types, in a fixed order."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model this is, so exactly that two different ones never share a shard or a stream.
+
+    Parameters
+    ----------
+    name : str
+        The tip's name, as the caller typed it.
+    revision : str
+        Commit sha of a hub model, or a content digest of local files.
+    engine : str
+        The backend's name.
+    dtype : str
+        The dtype that the weights are computed in, resolved ("float32", not "auto").
+    tokenization : str
+        How a prompt becomes tokens, as asked for: "auto" (as the tokenizer
+        wants it), "bos" or "no-bos". What was really put in front is a fact
+        recorded with the population.
+    """
+
+    name: str
+    revision: str
+    engine: str
+    dtype: str
+    tokenization: str = "auto"
+
+    def to_dict(self) -> dict[str, str]:
+        """The identity as JSON types, in a fixed order."""
+        return asdict(self)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 (hex) over all fields: keys shards and random streams."""
+        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Population:
+    """What one model said.
+
+    Parameters
+    ----------
+    completions : list of list of str
+        ``completions[g][p]``: all text decoded for gene `g`, probe `p`.
+    facts : mapping
+        JSON types worth keeping beside it: the first token ids of a prompt,
+        whether BOS was added. No times, hosts or paths.
+    """
+
+    completions: list[list[str]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """One model, ready to be sampled.
+
+    Constructing a sampler is cheap: it finds the model and fixes its identity
+    but loads no weights, so that a finished shard costs nothing. A model that
+    does not exist is refused here, with `InputError`.
+    """
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model this is."""
+        ...
+
+    def sample(
+        self, genome: Genome, config: SamplingConfig, progress: Progress | None = None
+    ) -> Population:
+        """Draw ``config.n_probes`` completions of every gene, loading weights if need be."""
+        ...
+
+    def close(self) -> None:
+        """Free the weights."""
+        ...

@@ -1,0 +1,57 @@
+"""The backends by name, imported when first used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from pyphylo.errors import InputError
+from pyphylo.sampling.base import Sampler
+
+__all__ = ["available_backends", "create_sampler", "register_backend"]
+
+_BACKENDS: dict[str, str] = {"hf": "pyphylo.sampling.hf:HuggingFaceSampler"}
+
+
+def register_backend(name: str, target: str) -> None:
+    """Make a backend known.
+
+    Parameters
+    ----------
+    name : str
+        What callers pass as ``backend=``.
+    target : str
+        ``"module:attribute"`` of a callable ``(name, spec, **options) -> Sampler``,
+        imported on first use.
+    """
+    module, _, attribute = target.partition(":")
+    if not name or not module or not attribute:
+        raise InputError(f'a backend is registered as name, "module:attribute", not {target!r}')
+    if _BACKENDS.get(name, target) != target:
+        raise InputError(f"backend {name!r} is registered already, as {_BACKENDS[name]}")
+    _BACKENDS[name] = target
+
+
+def available_backends() -> tuple[str, ...]:
+    """The names of all registered backends."""
+    return tuple(sorted(_BACKENDS))
+
+
+def create_sampler(backend: str, name: str, spec: str, **options: Any) -> Sampler:
+    """A sampler of the model `spec`, whose tip is called `name`.
+
+    Raises
+    ------
+    InputError
+        When the backend is unknown (a close name is suggested) or the model is.
+    """
+    if backend not in _BACKENDS:
+        close = difflib.get_close_matches(backend, _BACKENDS, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        known = ", ".join(map(repr, available_backends()))
+        raise InputError(f"unknown backend {backend!r}; {hint}known: {known}")
+    module, _, attribute = _BACKENDS[backend].partition(":")
+    factory: Callable[..., Sampler] = getattr(import_module(module), attribute)
+    return factory(name, spec, **options)

@@ -1,0 +1,26 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# The package under test is the installed one: the source tree, which `python -m pytest` puts
+# first, has no compiled core.
+_ROOT = Path(__file__).parent.parent
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _ROOT]
+
+# Helpers beside the tests (strategies.py) are modules of their own under importlib mode.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data that is not part of the project, where it is there."""
+    folder = os.environ.get("PYPHYLO_SHARED_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("PYPHYLO_SHARED_DATA names no folder")
+    return Path(folder)
