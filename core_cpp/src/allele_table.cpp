@@ -39,12 +39,14 @@ class RowCopier {
         for (std::int64_t e = from.indptr[index(model)]; e < from.indptr[index(model) + 1]; ++e) {
             const std::int32_t column = column_of[index(from.columns[index(e)])];
             if (column >= 0) {
-                entries_.push_back({column, from.counts[index(e)],
-                                    from.has_exact() ? from.probabilities[index(e)] : 0.0});
+                entries_.push_back(
+                    {.column = column,
+                     .count = from.counts[index(e)],
+                     .probability = from.has_exact() ? from.probabilities[index(e)] : 0.0});
             }
         }
-        std::sort(entries_.begin(), entries_.end(),
-                  [](const Entry& a, const Entry& b) { return a.column < b.column; });
+        std::ranges::sort(entries_,
+                          [](const Entry& a, const Entry& b) { return a.column < b.column; });
         for (const Entry& entry : entries_) {
             out_.columns.push_back(entry.column);
             out_.counts.push_back(entry.count);
@@ -68,8 +70,7 @@ class RowCopier {
 
 /// An exact cell need not stay in a selection; a table without one holds no probabilities.
 void drop_unused_probabilities(AlleleTable& table) {
-    const bool used = std::any_of(table.probabilities.begin(), table.probabilities.end(),
-                                  [](double p) { return p > 0.0; });
+    const bool used = std::ranges::any_of(table.probabilities, [](double p) { return p > 0.0; });
     if (!used) {
         table.probabilities.clear();
     }
@@ -92,7 +93,7 @@ void check_names(const StringList& names, const char* what) {
 void check_offsets(const std::vector<std::int64_t>& offsets, std::size_t groups, std::int64_t total,
                    const char* what) {
     require(offsets.size() == groups + 1 && offsets.front() == 0 && offsets.back() == total &&
-                std::is_sorted(offsets.begin(), offsets.end()),
+                std::ranges::is_sorted(offsets),
             what);
 }
 
@@ -123,7 +124,7 @@ void check_entries(const AlleleTable& table) {
             last = column;
         }
     }
-    require(std::find(used.begin(), used.end(), false) == used.end(), "an allele no model has");
+    require(std::ranges::find(used, false) == used.end(), "an allele no model has");
 }
 
 }  // namespace

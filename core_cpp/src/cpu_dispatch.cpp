@@ -21,6 +21,6 @@ std::vector<std::string> detected_instruction_sets() {
     return found;
 }
 
-std::string kernel_instruction_set() { return "portable"; }
+std::string_view kernel_instruction_set() { return "portable"; }
 
 }  // namespace phylo

@@ -39,7 +39,7 @@ void parallel_for(std::int64_t tasks, int threads,
     std::mutex failure_lock;
 
     const auto fail = [&](std::exception_ptr error) {
-        const std::lock_guard<std::mutex> lock(failure_lock);
+        const std::scoped_lock lock(failure_lock);
         if (!failure) {
             failure = std::move(error);
         }

@@ -15,7 +15,7 @@ namespace {
 std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
 /// Bytes of accumulators that a worker keeps; half of a common L2 cache.
-constexpr std::int64_t kAccumulatorBytes = 512 * 1024;
+constexpr std::int64_t kAccumulatorBytes = std::int64_t{512} * 1024;
 constexpr std::int64_t kMaxBlockRows = 64;
 constexpr std::int64_t kMinBlockRows = 8;
 
@@ -238,8 +238,7 @@ void refuse_inexact(std::int64_t bound) {
 }  // namespace
 
 bool is_integer(const TableSummary& summary) noexcept {
-    return std::all_of(summary.probes.begin(), summary.probes.end(),
-                       [](std::int64_t n) { return n >= 0; });
+    return std::ranges::all_of(summary.probes, [](std::int64_t n) { return n >= 0; });
 }
 
 void nei_similarity(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,

@@ -58,7 +58,7 @@ void TableBuilder::check(const RowBatch& batch) const {
 }
 
 std::int32_t TableBuilder::intern(std::int32_t gene, std::string_view text) {
-    const auto found = interned_.find(AlleleKey{gene, text});
+    const auto found = interned_.find(AlleleKey{.gene = gene, .text = text});
     if (found != interned_.end()) {
         return found->second;
     }
@@ -80,7 +80,7 @@ std::int32_t TableBuilder::intern(std::int32_t gene, std::string_view text) {
     const std::string_view kept = std::string_view(block).substr(begin, text.size());
     allele_texts_.push_back(kept);
     allele_genes_.push_back(gene);
-    interned_.emplace(AlleleKey{gene, kept}, id);
+    interned_.emplace(AlleleKey{.gene = gene, .text = kept}, id);
     return id;
 }
 
@@ -105,7 +105,8 @@ void TableBuilder::add_counts(const RowBatch& batch, std::span<const std::int64_
         const auto end = static_cast<std::size_t>(batch.allele_offsets[r + 1]);
         const std::int32_t allele =
             intern(batch.genes[r], batch.allele_bytes.substr(begin, end - begin));
-        rows_.push_back(Row{batch.models[r], allele, count, 0.0});
+        rows_.push_back(
+            Row{.model = batch.models[r], .allele = allele, .count = count, .probability = 0.0});
     }
     if (rows_.size() > std::max(kMergeAt, 2 * merged_)) {
         merge_pending();
@@ -132,7 +133,10 @@ void TableBuilder::add_probabilities(const RowBatch& batch, std::span<const doub
         const auto end = static_cast<std::size_t>(batch.allele_offsets[r + 1]);
         const std::int32_t allele =
             intern(batch.genes[r], batch.allele_bytes.substr(begin, end - begin));
-        rows_.push_back(Row{batch.models[r], allele, 0, probabilities[r]});
+        rows_.push_back(Row{.model = batch.models[r],
+                            .allele = allele,
+                            .count = 0,
+                            .probability = probabilities[r]});
         any_exact_ = true;
     }
     if (rows_.size() > std::max(kMergeAt, 2 * merged_)) {
@@ -142,7 +146,7 @@ void TableBuilder::add_probabilities(const RowBatch& batch, std::span<const doub
 
 void TableBuilder::merge_pending() {
     // Stable, so that repeated probabilities are added in the order they came.
-    std::stable_sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
+    std::ranges::stable_sort(rows_, [](const Row& a, const Row& b) {
         return a.model != b.model ? a.model < b.model : a.allele < b.allele;
     });
     std::size_t kept = 0;
@@ -168,7 +172,7 @@ std::string TableBuilder::place(const Row& row) const {
 std::vector<std::int32_t> TableBuilder::rank_alleles(AlleleTable& table) const {
     std::vector<std::int32_t> order(allele_texts_.size());
     std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    std::ranges::sort(order, [&](std::int32_t a, std::int32_t b) {
         const auto x = static_cast<std::size_t>(a);
         const auto y = static_cast<std::size_t>(b);
         return allele_genes_[x] != allele_genes_[y] ? allele_genes_[x] < allele_genes_[y]
@@ -206,7 +210,7 @@ AlleleTable TableBuilder::finish() {
         row.probability = std::min(row.probability, 1.0);
         row.allele = column_of[static_cast<std::size_t>(row.allele)];
     }
-    std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
+    std::ranges::sort(rows_, [](const Row& a, const Row& b) {
         return a.model != b.model ? a.model < b.model : a.allele < b.allele;
     });
     table.indptr.assign(models_.size() + 1, 0);

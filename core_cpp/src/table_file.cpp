@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include "phylo/errors.hpp"
 
@@ -131,8 +132,7 @@ class Writer {
 
 class Reader {
    public:
-    explicit Reader(const std::string& path)
-        : path_(path), file_(std::fopen(path.c_str(), "rb")), left_(0) {
+    explicit Reader(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "rb")) {
         if (!file_) {
             throw_errno(path_);
         }
@@ -177,7 +177,7 @@ class Reader {
         }
         auto offsets = values<std::int64_t>(count + 1);
         auto joined = text(bytes);
-        bool ascending = offsets.front() == 0 && offsets.back() == static_cast<std::int64_t>(bytes);
+        bool ascending = offsets.front() == 0 && std::cmp_equal(offsets.back(), bytes);
         for (std::size_t i = 1; i < offsets.size(); ++i) {
             ascending = ascending && offsets[i - 1] <= offsets[i];
         }
@@ -220,7 +220,7 @@ class Reader {
     }
     std::string path_;
     File file_;
-    std::uintmax_t left_;
+    std::uintmax_t left_ = 0;
     std::uint32_t expected_ = 0;
     Crc32 crc_;
 };

@@ -70,7 +70,7 @@ void for_each_cell(const AlleleTable& table, std::int64_t model, Visit&& visit) 
         while (end < row_end && table.columns[static_cast<std::size_t>(end)] < gene_end) {
             ++end;
         }
-        visit(Cell{model, gene, entry, end});
+        visit(Cell{.model = model, .gene = gene, .begin = entry, .end = end});
         entry = end;
     }
 }

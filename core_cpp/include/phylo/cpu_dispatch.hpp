@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace phylo {
@@ -10,6 +11,6 @@ namespace phylo {
 [[nodiscard]] std::vector<std::string> detected_instruction_sets();
 
 /// The instruction set that the kernels in use were compiled for.
-[[nodiscard]] std::string kernel_instruction_set();
+[[nodiscard]] std::string_view kernel_instruction_set();
 
 }  // namespace phylo

@@ -31,11 +31,19 @@ struct Pairs {
 
     /// All models against all.
     [[nodiscard]] static Pairs square(const AlleleTable& table) noexcept {
-        return {0, table.n_models(), 0, table.n_models(), true};
+        return {.row_begin = 0,
+                .row_end = table.n_models(),
+                .column_begin = 0,
+                .column_end = table.n_models(),
+                .symmetric = true};
     }
     /// The first `split` models against the others.
     [[nodiscard]] static Pairs between(const AlleleTable& table, std::int64_t split) noexcept {
-        return {0, split, split, table.n_models(), false};
+        return {.row_begin = 0,
+                .row_end = split,
+                .column_begin = split,
+                .column_end = table.n_models(),
+                .symmetric = false};
     }
 };
 

@@ -1,0 +1,67 @@
+"""`import pyphylo` and `pyphylo --help` load numpy and the core, nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "torch", "transformers", "numba", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib",
+    "gguf", "tqdm", "skbio", "Bio", "networkx", "tokenizers", "huggingface_hub",
+}  # fmt: skip
+HELP = """
+import contextlib, io
+from pyphylo.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(["--help"])
+"""
+
+
+def loaded(code: str) -> set[str]:
+    program = f"import sys\n{code}\nimport json\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd="/"
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+@pytest.mark.parametrize("code", ["import pyphylo", HELP])
+def test_nothing_heavy_is_loaded(code):
+    modules = loaded(code)
+    assert {"numpy", "pyphylo"} <= modules
+    assert not modules & HEAVY
+    third_party = modules - loaded("import numpy") - set(sys.stdlib_module_names)
+    assert {name for name in third_party if not name.startswith(("_", "pyphylo"))} == set()
+
+
+def seconds(code: str) -> float:
+    """The best of several fresh processes."""
+    program = f"import time; t = time.perf_counter()\n{code}\nprint(time.perf_counter() - t)"
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd="/"
+        )
+        for _ in range(5)
+    ]
+    return min(float(run.stdout.splitlines()[-1]) for run in runs)
+
+
+def test_import_takes_little_longer_than_numpy():
+    assert seconds("import pyphylo") < seconds("import numpy") + 0.2
+
+
+def test_every_public_name_resolves():
+    code = "import pyphylo\nfor n in pyphylo.__all__: assert getattr(pyphylo, n) is not None, n"
+    assert "pyphylo" in loaded(code)
+
+
+def test_versions_agree():
+    from importlib.metadata import version
+
+    import pyphylo
+    from pyphylo import _core
+
+    assert pyphylo.__version__ == _core.__version__ == version("pyphylo")

@@ -1,0 +1,243 @@
+"""SampleStore: shards, resuming, refusals; imported completions."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import pyphylo as pp
+from pyphylo.io.completions import import_completions
+from pyphylo.sampling.base import ModelIdentity, Population, SamplingConfig
+
+GENOME = pp.Genome(["g", "h"], ["one", "two"])
+CONFIG = SamplingConfig(n_probes=2).to_dict()
+
+
+def identity(name="m", **changes):
+    return ModelIdentity(**{"name": name, "revision": "r", "engine": "e", "dtype": "d", **changes})
+
+
+def make_store(path):
+    return pp.SampleStore.open_or_create(path, GENOME, CONFIG)
+
+
+POPULATION = Population([["ab", " \ufffdc"], ["", "\n\nabcd"]], {"first_token_ids": [1, 2]})
+
+
+def test_write_and_read(tmp_path):
+    store = make_store(tmp_path / "s")
+    store.write(identity("org/name@rev ö,'\""), POPULATION)
+    shard = pp.SampleStore.open(tmp_path / "s").read("org/name@rev ö,'\"")
+    assert shard.identity == identity("org/name@rev ö,'\"")
+    assert shard.facts == {"first_token_ids": [1, 2]}
+    assert shard.table.to_pydict() == {
+        "gene": [0, 0, 1, 1],
+        "probe": [0, 1, 0, 1],
+        "completion": ["ab", " \ufffdc", "", "\n\nabcd"],
+    }
+
+
+def test_names_that_look_alike_do_not_collide(tmp_path):
+    store = make_store(tmp_path / "s")
+    names = ["a/b", "a_b", "a b", "a" * 300, "a" * 301, "..", "/", "é", "A/B"]
+    for i, name in enumerate(names):
+        store.write(identity(name), Population([[str(i)] * 2, [str(i)] * 2]))
+    assert store.models == tuple(sorted(names))
+    for i, name in enumerate(names):
+        assert set(store.read(name).table.column("completion").to_pylist()) == {str(i)}
+    assert all(
+        path.parent == tmp_path / "s" / "shards" for path in (tmp_path / "s").rglob("*.parquet")
+    )
+
+
+def test_the_same_in_any_order_is_the_same_bytes(tmp_path):
+    for folder, names in (("one", "abc"), ("two", "cab")):
+        store = make_store(tmp_path / folder)
+        for name in names:
+            store.write(identity(name), POPULATION)
+    files = [
+        {
+            p.relative_to(tmp_path / f): p.read_bytes()
+            for p in (tmp_path / f).rglob("*")
+            if p.is_file()
+        }
+        for f in ("one", "two")
+    ]
+    assert files[0] == files[1]
+    assert len(files[0]) == 5
+
+
+def test_a_name_keeps_its_revision(tmp_path):
+    store = make_store(tmp_path / "s")
+    store.write(identity("m"), POPULATION)
+    assert store.has(identity("m"))
+    assert not store.has(identity("n"))
+    with pytest.raises(pp.InputError, match="'m' with revision 'r', now it has 'new'"):
+        store.has(identity("m", revision="new"))
+
+
+@pytest.mark.parametrize(
+    ("genome", "config", "message"),
+    [
+        (GENOME, {**CONFIG, "temperature": 0.7}, "temperature=1.0, not 0.7"),
+        (pp.Genome(["g"], ["one"]), CONFIG, "2 genes, not 1"),
+        (pp.Genome(["g", "h"], ["one", "TWO"]), CONFIG, "'h'"),
+    ],
+)
+def test_one_genome_and_one_configuration(tmp_path, genome, config, message):
+    make_store(tmp_path / "s")
+    with pytest.raises(pp.InputError, match=message):
+        pp.SampleStore.open_or_create(tmp_path / "s", genome, config)
+
+
+def test_folders_that_are_not_ours(tmp_path):
+    with pytest.raises(pp.InputError, match="does not exist"):
+        pp.SampleStore.open(tmp_path / "none")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(pp.InputError, match=r"notes\.txt"):
+        make_store(tmp_path)
+    with pytest.raises(pp.InputError, match="is not a pyphylo store"):
+        pp.SampleStore.open(tmp_path)
+    with pytest.raises(pp.InputError, match="is a file"):
+        make_store(tmp_path / "notes.txt")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "manifest.json").write_text("{}")
+    with pytest.raises(pp.FileFormatError, match="manifest"):
+        make_store(tmp_path / "s")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "s"]
+
+
+def test_a_store_begun_and_killed_is_ours(tmp_path):
+    (tmp_path / "s" / "shards").mkdir(parents=True)
+    GENOME.save(tmp_path / "s" / "genome.jsonl")
+    (tmp_path / "s" / "manifest.json.part").write_text("{")
+    make_store(tmp_path / "s").write(identity(), POPULATION)
+    assert pp.SampleStore.open(tmp_path / "s").models == ("m",)
+
+
+def test_a_changed_genome_is_told(tmp_path):
+    make_store(tmp_path / "s")
+    pp.Genome(["g"], ["other"]).save(tmp_path / "s" / "genome.jsonl")
+    with pytest.raises(pp.FileFormatError, match="changed"):
+        pp.SampleStore.open(tmp_path / "s")
+
+
+def test_a_damaged_shard_is_named(tmp_path):
+    store = make_store(tmp_path / "s")
+    path = store.write(identity(), POPULATION)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"x" * len(whole)):
+        path.write_bytes(damaged)
+        with pytest.raises(pp.FileFormatError, match=path.name):
+            store.read("m")
+    pa.parquet.write_table(pa.table({"gene": [1]}), path)
+    with pytest.raises(pp.FileFormatError, match=path.name):
+        store.read("m")
+
+
+def test_rules_that_ask_too_much(tmp_path):
+    store = make_store(tmp_path / "s")
+    store.write(identity(), POPULATION)
+    table = pp.AlleleTable.from_store(store)
+    assert table.to_frame()["allele"].tolist() == ["ab", "\ufffdc", "", "abcd"]
+    assert table.provenance["models"]["m"]["revision"] == "r"
+    with pytest.raises(pp.InputError, match="chars=5"):
+        pp.AlleleTable.from_store(store, pp.AlleleRule(chars=5))
+    with pytest.raises(pp.InputError, match="strips"):
+        pp.AlleleTable.from_store(store, pp.AlleleRule(strip=["\t"]))
+    colab = pp.AlleleTable.from_store(store, pp.AlleleRule("colab"))
+    assert "\n\nab" in colab.to_frame()["allele"].tolist()
+
+
+# -- completions ---------------------------------------------------------------------
+
+
+def lines(*rows):
+    return "".join(
+        json.dumps(dict(zip(("model", "gene", "completion"), row, strict=True))) + "\n"
+        for row in rows
+    )
+
+
+RAGGED = lines(("b", "h", "x"), ("a", "g", "y"), ("b", "g", "z"), ("b", "h", "w"))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_import(tmp_path, packed):
+    path = tmp_path / "c.jsonl"
+    path.write_bytes(gzip.compress(RAGGED.encode()) if packed else RAGGED.encode())
+    store, imported = import_completions(path, tmp_path / "s")
+    assert imported == ["b", "a"]
+    assert store.genome.genes == ("h", "g")
+    assert not store.genome.is_sampleable
+    assert store.read("b").table.to_pydict() == {
+        "gene": [0, 0, 1],
+        "probe": [0, 1, 0],
+        "completion": ["x", "w", "z"],
+    }
+    assert pp.AlleleTable.from_store(store) == pp.AlleleTable.from_records(
+        [("a", "g", "y"), ("b", "h", "x"), ("b", "g", "z"), ("b", "h", "w")]
+    ).select(genes=["h", "g"])
+
+
+def test_import_again_and_more(tmp_path):
+    path = tmp_path / "c.jsonl"
+    path.write_text(RAGGED)
+    import_completions(path, tmp_path / "s")
+    assert import_completions(path, tmp_path / "s")[1] == []
+    path.write_text(lines(("c", "g", "q")))
+    assert import_completions(path, tmp_path / "s")[0].models == ("a", "b", "c")
+    path.write_text(lines(("a", "g", "other")))
+    with pytest.raises(pp.InputError, match="'a'"):
+        import_completions(path, tmp_path / "s")
+    path.write_text(lines(("d", "new", "q")))
+    with pytest.raises(pp.InputError, match="'new'"):
+        import_completions(path, tmp_path / "s")
+    assert pp.SampleStore.open(tmp_path / "s").models == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "no completions"),
+        (b"{}\n", "line 1: key 'model' is missing"),
+        (b'{"model": "a", "gene": "g", "completion": "x"}\n\n{"model"', "line 3: not JSON"),
+        (b'{"model": "a", "gene": 7, "completion": "x"}', "line 1: key 'gene' is not a string"),
+        (b'{"model": "a", "gene": "g", "completion": null}', "'completion'"),
+        (b'{"model": "", "gene": "g", "completion": ""}', "line 1: model and gene"),
+        (b"[1]", "line 1: expected a JSON object, not list"),
+        (b"\xff\xfe\n", "line 1: not JSON"),
+        (gzip.compress(RAGGED.encode() * 99)[:-9], "damaged"),
+        (b"[" * 100_000, "line 1: not JSON"),
+    ],
+)
+def test_bad_completions(tmp_path, data, message):
+    path = tmp_path / "c.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(pp.FileFormatError, match=message):
+        import_completions(path, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"model": "a", "gene": "g", "completion": "x\\ud83d"}\n')
+    store, _ = import_completions(path, tmp_path / "s")
+    assert store.read("a").table.column("completion").to_pylist() == ["x\ufffd"]
+
+
+def test_real_completions(shared_data, tmp_path):
+    path = shared_data / "completions" / "misguided_attention.jsonl.gz"
+    store, imported = import_completions(path, tmp_path / "s")
+    assert len(imported) == 58
+    table = pp.AlleleTable.from_store(store)
+    probes, missing, _ = table.summary()
+    assert missing > 0
+    assert (probes == -1).any()
+    S = pp.nei_similarity(table, estimator="unbiased")
+    off = S.values[~np.eye(58, dtype=bool)]
+    assert ((off >= 0) & (off < 1.2)).all()
