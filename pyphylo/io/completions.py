@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,18 +52,21 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     InputError, FileFormatError
         When the file cannot be read, is cut, or a line is not a JSON object.
     """
-    if not Path(path).is_file():
-        raise InputError(f"file {str(path)!r} does not exist")
     number = 0
     try:
-        with Path(path).open("rb") as probe:
-            zipped = probe.read(2) == _GZIP_MAGIC
-        with gzip.open(path) if zipped else Path(path).open("rb") as handle:
+        # Looked at, not read twice: it may be a pipe.
+        with Path(path).open("rb") as raw:
+            zipped = raw.peek(2)[:2] == _GZIP_MAGIC
+            handle: IO[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
             for number, line in enumerate(handle, 1):
                 if line.strip():
                     yield number, _object(line, f"{str(path)!r}, line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{str(path)!r} is damaged after line {number}: {error}") from None
+    except FileNotFoundError:
+        raise InputError(f"file {str(path)!r} does not exist") from None
+    except IsADirectoryError:
+        raise InputError(f"{str(path)!r} is a folder, not a file") from None
     except PermissionError:
         raise InputError(f"file {str(path)!r} may not be read") from None
 

@@ -1,0 +1,256 @@
+"""The command line as its users call it: files in, files out, one line on stderr, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import pyphylo as pp
+from pyphylo.cli import main
+
+ROWS = [
+    (model, gene, completion)
+    for model, words in {"a": "xxxy", "b": "xxyy", "c": "zzzy", "d, é": "zzzz"}.items()
+    for gene in ("g", "h")
+    for completion in words
+]
+
+
+@pytest.fixture
+def completions(tmp_path):
+    path = tmp_path / "completions.jsonl"
+    keys = ("model", "gene", "completion")
+    path.write_text("".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in ROWS))
+    return path
+
+
+@pytest.fixture
+def matrix(tmp_path):
+    path = tmp_path / "d.csv"
+    values = [[0, 1, 4, 4], [1, 0, 4, 4], [4, 4, 0, 2], [4, 4, 2, 0]]
+    pp.DistanceMatrix(values, ["a", "b", "c", "d"]).save(path)
+    return path
+
+
+def call(capsys, *argv):
+    """Exit code, stdout, stderr."""
+    try:
+        code = main([str(word) for word in argv])
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def call_json(capsys, *argv):
+    code, out, err = call(capsys, *argv, "--json")
+    assert (code, err) == (0, "")
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def refused(capsys, message, *argv, code=2):
+    got, out, err = call(capsys, *argv)
+    assert got == code
+    assert out == ""
+    assert err.startswith("pyphylo: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_import_distance_tree(capsys, tmp_path, completions):
+    store, dist, tree = tmp_path / "store", tmp_path / "dist.npz", tmp_path / "out.nwk"
+    data = call_json(capsys, "import", completions, "--store", store)
+    assert data["imported"] == ["a", "b", "c", "d, é"]
+    data = call_json(capsys, "distance", store, "-o", dist)
+    assert (data["models"], data["genes"]) == (4, 2)
+    expected = pp.nei_distance(pp.AlleleTable.from_records(ROWS))
+    assert pp.DistanceMatrix.load(dist) == expected
+    data = call_json(capsys, "tree", dist, "-o", tree)
+    assert data["tips"] == 4
+    assert sorted(pp.Tree.read(tree).tips) == ["a", "b", "c", "d, é"]
+    for name in ("out", "out_unrooted", "out_heatmap"):
+        assert (tmp_path / f"{name}.svg").stat().st_size > 1000
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("suffix", [".phy", ".csv", ".tsv", ".parquet", ".npz"])
+def test_every_matrix_format_makes_the_same_tree(capsys, tmp_path, matrix, suffix):
+    other = tmp_path / f"other{suffix}"
+    pp.DistanceMatrix.load(matrix).save(other)
+    call_json(capsys, "tree", other, "-o", tmp_path / "t.nwk", "--no-pictures")
+    found = pp.Tree.read(tmp_path / "t.nwk")
+    call_json(capsys, "tree", matrix, "-o", tmp_path / "u.nwk", "--no-pictures")
+    assert found == pp.Tree.read(tmp_path / "u.nwk")
+    assert not (tmp_path / "t.svg").exists()
+
+
+def test_similarity_files_and_roots(capsys, tmp_path, matrix):
+    path = tmp_path / "s.csv"
+    D = pp.DistanceMatrix.load(matrix)
+    pp.SimilarityMatrix(np.exp(-D.values), D.ids).save(path)
+    call_json(capsys, "tree", path, "--similarity", "-o", tmp_path / "s.nwk", "--no-pictures")
+    call_json(capsys, "tree", matrix, "-o", tmp_path / "d.nwk", "--no-pictures")
+    one, two = pp.Tree.read(tmp_path / "s.nwk"), pp.Tree.read(tmp_path / "d.nwk")
+    assert one.robinson_foulds(two) == 0
+    np.testing.assert_allclose(one.length, two.length, atol=1e-12)
+    data = call_json(
+        capsys, "tree", matrix, "-o", tmp_path / "r.nwk", "--root", "midpoint", "--no-pictures"
+    )
+    assert data["rooted"]
+    refused(capsys, "--similarity", "tree", path, "-o", tmp_path / "x.nwk")
+    refused(capsys, "'e'", "tree", matrix, "-o", tmp_path / "x.nwk", "--root", "e")
+    assert not (tmp_path / "x.nwk").exists()
+
+
+def test_families_that_name_nobody_are_told(capsys, tmp_path, matrix):
+    metadata = tmp_path / "m.csv"
+    metadata.write_text("model,family\nA,one\n")
+    code, _, err = call(
+        capsys, "tree", matrix, "-o", tmp_path / "t.nwk", "--metadata", metadata, "--no-pictures"
+    )
+    assert code == 0
+    assert (
+        err
+        == f"pyphylo: warning: {str(metadata)!r} gives no family of any of these models: "
+        + ("check the column 'model'\n")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column 'model'"),
+        ("family\nx\n", "no column 'model'"),
+        ("model,family\na\n", "line 2: 1 cells, not 2"),
+        ("model,family\na,x\na,y\n", "line 3: model 'a'"),
+        ('model,family\n"a,x\n', "line"),
+    ],
+)
+def test_bad_metadata(capsys, tmp_path, matrix, text, message):
+    metadata = tmp_path / "m.csv"
+    metadata.write_text(text)
+    refused(capsys, message, "tree", matrix, "-o", tmp_path / "t.nwk", "--metadata", metadata)
+
+
+def test_genes(capsys, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text(
+        "\n\n".join(f"paragraph {i} goes on for a while and longer" for i in range(30))
+    )
+    rows = tmp_path / "texts.jsonl"
+    rows.write_text(
+        "".join(json.dumps({"body": f"line {i} " + "x" * 90}) + "\n" for i in range(30))
+    )
+    out = tmp_path / "genome.jsonl"
+    data = call_json(capsys, "genes", "build", texts, rows, "--field", "body", "-n", 50, "-o", out)
+    genome = pp.Genome.load(out)
+    assert data == {"genome": str(out), "genes": 50, "digest": genome.digest}
+    shown = call_json(capsys, "genes", "show", out)
+    assert [row["prompt"] for row in shown["genes"]] == list(genome.prompts)
+    code, text, _ = call(capsys, "genes", "show")
+    assert code == 0
+    assert "128 genes" in text
+    refused(capsys, "key 'text'", "genes", "build", rows, "-o", out)
+    many = ("--field", "body", "-n", 61, "-o", out)
+    refused(capsys, "61 were asked", "genes", "build", texts, rows, *many)
+
+
+def test_info(capsys):
+    data = call_json(capsys, "info")
+    assert data["pyphylo"] == data["core"] == pp.__version__
+    assert data["threads"] >= 1
+    assert call(capsys, "info")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["nothing"],
+        ["tree"],
+        ["tree", "x.csv", "-o", "y.nwk", "--threads", "-1"],
+        ["sample", "m", "--store", "s", "--probes", "0"],
+        ["distance", "s", "-o", "d.npz", "--estimator", "nei"],
+    ],
+)
+def test_wrong_calls_exit_2(capsys, argv):
+    code, out, err = call(capsys, *argv)
+    assert (code, out) == (2, "")
+    assert "usage: pyphylo" in err
+
+
+def test_bad_input_is_one_line(capsys, tmp_path, completions, matrix):
+    store, tree = tmp_path / "store", tmp_path / "t.nwk"
+    refused(capsys, "does not exist", "import", tmp_path / "none", "--store", store)
+    refused(capsys, "does not exist", "distance", store, "-o", tmp_path / "d.npz")
+    refused(capsys, "not a pyphylo store", "distance", tmp_path, "-o", tmp_path / "d.npz")
+    refused(capsys, "not a pyphylo store", "import", completions, "--store", tmp_path)
+    refused(capsys, "does not exist", "tree", tmp_path / "none.csv", "-o", tree)
+    refused(capsys, "its folder does not exist", "tree", matrix, "-o", tmp_path / "no" / "t.nwk")
+    refused(capsys, "it is a folder", "tree", matrix, "-o", tmp_path)
+    call(capsys, "import", completions, "--store", store)
+    refused(capsys, ".npz", "distance", store, "-o", tmp_path / "d.txt")
+    refused(capsys, "white space", "distance", store, "-o", tmp_path / "d.phy")
+    completions.write_text('{"model": "a"}\n')
+    refused(capsys, "line 1: key 'gene' is missing", "import", completions, "--store", store)
+    for text, message in {
+        "model,a,b\na,0,1\n": "not square",
+        "model,a,b\na,0,1\nb,2,0\n": "'a' and 'b'",
+        "model,a,b\na,0,-1\nb,-1,0\n": "'a' and 'b'",
+        "model,a,b\na,0,nan\nb,nan,0\n": "'a' and 'b'",
+        "model,a\na,0\n": "at least two",
+    }.items():
+        matrix.write_text(text)
+        refused(capsys, message, "tree", matrix, "-o", tree)
+    assert {p.name for p in tmp_path.iterdir()} == {"store", "completions.jsonl", "d.csv"}
+
+
+def test_unknown_models_are_refused_before_work(capsys, tmp_path):
+    store = tmp_path / "store"
+    refused(capsys, "'./none'", "sample", "./none", "--store", store)
+    refused(capsys, "'x' occurs twice", "sample", "x=./a", "x=./b", "--store", store)
+    refused(capsys, "did you mean 'hf'", "sample", "x=./a", "--store", store, "--backend", "hff")
+    refused(capsys, "at least two", "run", "./none", "--out", tmp_path / "out")
+    refused(capsys, "does not exist", "sample", "./a", "--store", store, "--genome", tmp_path / "g")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(capsys, tmp_path, matrix, monkeypatch):
+    """A folder on a disk that is full: as far as a process without mounts can have one."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    target = tmp_path / "t.nwk"
+    (tmp_path / "t.nwk.part").symlink_to("/dev/full")
+    refused(capsys, "No space left", "tree", matrix, "-o", target, "--no-pictures", code=1)
+    assert not target.exists()
+    assert not (tmp_path / "t.nwk.part").is_symlink()
+
+
+def test_closed_pipe_is_quiet():
+    program = f"{sys.executable} -m pyphylo genes show | head -1"
+    done = subprocess.run(
+        ["bash", "-c", program], capture_output=True, text=True, cwd="/", timeout=60
+    )
+    assert done.stdout.startswith("math-000")
+    assert done.stderr == ""
+
+
+def test_ctrl_c_is_one_line(tmp_path):
+    fifo = tmp_path / "completions.jsonl"
+    os.mkfifo(fifo)
+    argv = [sys.executable, "-m", "pyphylo", "import", str(fifo), "--store", str(tmp_path / "s")]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd="/")
+    with fifo.open("w"):  # returns once the command reads
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.startswith("pyphylo: error: interrupted")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "s").exists()
