@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,11 +117,8 @@ def test_families_that_name_nobody_are_told(capsys, tmp_path, matrix):
         capsys, "tree", matrix, "-o", tmp_path / "t.nwk", "--metadata", metadata, "--no-pictures"
     )
     assert code == 0
-    assert (
-        err
-        == f"pyphylo: warning: {str(metadata)!r} gives no family of any of these models: "
-        + ("check the column 'model'\n")
-    )
+    assert err.startswith(f"pyphylo: warning: {str(metadata)!r} gives no family")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -222,9 +220,9 @@ def test_unknown_models_are_refused_before_work(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_nothing_is_half_written(capsys, tmp_path, matrix, monkeypatch):
+def test_a_full_disk_is_told_and_nothing_is_half_written(capsys, tmp_path, matrix):
     """A folder on a disk that is full: as far as a process without mounts can have one."""
-    if not os.path.exists("/dev/full"):
+    if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     target = tmp_path / "t.nwk"
     (tmp_path / "t.nwk.part").symlink_to("/dev/full")

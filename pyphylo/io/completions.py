@@ -6,10 +6,10 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,8 +57,8 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         # Looked at, not read twice: it may be a pipe.
         with Path(path).open("rb") as raw:
             zipped = raw.peek(2)[:2] == _GZIP_MAGIC
-            handle: IO[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
-            for number, line in enumerate(handle, 1):
+            lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
+            for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, _object(line, f"{str(path)!r}, line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -1,0 +1,450 @@
+"""Neighbor joining, compiled: exact, with lazy bounds on the best partner of every row.
+
+This is the only module that imports Numba; it is loaded when a tree is first built.
+
+What is minimised
+-----------------
+With `m` live nodes, `c = m - 2`, float64 row sums `R` and stored distances `d`,
+
+    Q(i, j) = c d(i, j) - (R_i + R_j)          rounded to float64 after each operation,
+
+which is the same number for (i, j) and (j, i). The pair with the smallest Q is joined; among
+equals the lexicographically smallest (i, j) with i < j. Nothing here reorders or fuses
+arithmetic, so the slow version in `_reference.py` makes the same choices bit for bit.
+
+How most rows are skipped
+-------------------------
+With u_k = R_k / c, minimising Q is minimising d(i, j) - u_i - u_j. Every live row i keeps
+
+    low_i <= d(i, j) - u_j   for every live j other than i       (the invariant, in real numbers)
+
+so that low_i - u_i bounds all of the row's pairs from below, and a partner whose Q is an upper
+bound on the smallest. A join removes two nodes, which can only raise the left side; it raises
+u_j by at most `rise`, so low_i falls by that much; and it makes one new node, which is compared
+with every low_i. Only rows whose bound undercuts the best partner's Q are scanned again.
+
+Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| over all live nodes,
+each of the fewer than eight operations between a Q and a bound errs by at most eps W, so bounds
+are lowered by pad = 8 eps W: a row is then skipped only if none of its pairs can attain the
+smallest Q, and ties are decided among rows that were all scanned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+__all__ = ["join_all", "padding", "scan_rows", "sum_rows"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_DEAD = -np.inf
+"""The row sum of a slot whose node was joined: it makes every Q of the slot +inf."""
+_EPS = 2.0**-52
+_TINY = 1e-300
+"""Keeps the padding above zero where eps W underflows."""
+_BLOCK = 1024
+_CHUNK = 64
+
+
+def _compiled(function: _F) -> _F:
+    """Compile on first call; keep the machine code where a cache folder can be written.
+
+    Numba tries NUMBA_CACHE_DIR, the package's ``__pycache__`` and the user's cache
+    folder, and refuses with RuntimeError where none can be written. Then every
+    process compiles anew.
+    """
+    try:
+        compiled: _F = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        compiled = numba.njit(nogil=True)(function)
+    return compiled
+
+
+def _select(builder: Any, comparison: str, left: Any, right: Any) -> Any:
+    # Plain comparisons do not become vector reductions, because NaN and -0.0 would have to
+    # keep their place. Neither occurs in what is reduced here, and saying so changes no value.
+    flags = ("nnan", "nsz")
+    chosen = builder.fcmp_ordered(comparison, left, right, flags=flags)
+    return builder.select(chosen, left, right, flags=flags)
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _smaller(typing_context: Any, left: Any, right: Any) -> Any:
+    """The smaller of two float64 that are not NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _select(builder, "<", *arguments)
+
+    return numba.float64(numba.float64, numba.float64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _larger(typing_context: Any, left: Any, right: Any) -> Any:
+    """The larger of two float64 that are not NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _select(builder, ">", *arguments)
+
+    return numba.float64(numba.float64, numba.float64), generate
+
+
+@_compiled
+def padding(largest: float, size_u: float) -> float:
+    """How far a bound is lowered for rounding, with |d| <= largest and |u| <= size_u."""
+    return 8.0 * _EPS * (largest + 2.0 * size_u) + _TINY
+
+
+@_compiled
+def sum_rows(D: NDArray[Any], R: NDArray[np.float64], first: int, last: int) -> None:
+    """R[i] = sum of D[k, i] over all slots k of R in order, for first <= i < last.
+
+    The diagonal must be zero. Adding row by row keeps each sum's order while
+    neighbouring sums are taken together.
+    """
+    m = R.shape[0]
+    target = R[first:last]
+    target[:] = 0.0
+    for k in range(m):
+        row = D[k, first:last]
+        for i in range(target.shape[0]):
+            target[i] += row[i]
+
+
+@_compiled
+def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> float:
+    """The smallest Q of a stretch of a row whose row sum is `own`."""
+    best = np.inf
+    for j in range(row.shape[0]):
+        best = _smaller(c * row[j] - (own + R[j]), best)
+    return best
+
+
+@_compiled
+def _scan(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> tuple[float, int]:
+    """The smallest Q of a row and the first slot that attains it."""
+    m = R.shape[0]
+    best = np.inf
+    start = 0
+    for s in range(0, m, _BLOCK):
+        e = min(m, s + _BLOCK)
+        value = _smallest(row[s:e], R[s:e], c, own)
+        if value < best:
+            best = value
+            start = s
+    for s in range(start, min(m, start + _BLOCK), _CHUNK):
+        e = min(m, s + _CHUNK)
+        if _smallest(row[s:e], R[s:e], c, own) == best:
+            for j in range(s, e):
+                if c * row[j] - (own + R[j]) == best:
+                    return best, j
+    return best, start
+
+
+@_compiled
+def scan_rows(
+    D: NDArray[Any],
+    R: NDArray[np.float64],
+    u: NDArray[np.float64],
+    pad: float,
+    low: NDArray[np.float64],
+    partner: NDArray[np.int64],
+    first: int,
+    last: int,
+) -> None:
+    """Bound and partner of the rows first <= i < last, before the first join."""
+    c = float(R.shape[0] - 2)
+    for i in range(first, last):
+        q, j = _scan(D[i], R, c, R[i])
+        low[i] = (q / c + u[i]) - pad
+        partner[i] = j
+
+
+@_compiled
+def _refresh_u(R: NDArray[np.float64], u: NDArray[np.float64], c: float) -> tuple[float, float]:
+    """Set u = R / c; the largest rise of a u, and the largest |u| before or after.
+
+    A dead slot's u is -inf and a new node's old u is +inf: neither counts.
+    """
+    rise = -np.inf
+    size = 0.0
+    for k in range(R.shape[0]):
+        new = R[k] / c
+        old = u[k]
+        dead = R[k] == _DEAD
+        rise = _larger(_DEAD if dead else new - old, rise)
+        size = _larger(0.0 if dead else abs(new), size)
+        size = _larger(0.0 if (dead or old == np.inf) else abs(old), size)
+        u[k] = new
+    return rise, size
+
+
+@_compiled
+def _fold_new_node(
+    low: NDArray[np.float64],
+    partner: NDArray[np.int64],
+    near: NDArray[np.float64],
+    row: NDArray[Any],
+    a: int,
+    drop: float,
+    floor: float,
+    shift: float,
+) -> None:
+    """Lower every bound by `drop`, though never below `floor`, and admit the new node `a`.
+
+    The new node's terms are row[k] - shift. `near` is the distance to the partner.
+    """
+    for k in range(low.shape[0]):
+        distance = np.float64(row[k])
+        old = _larger(low[k] - drop, floor)
+        new = distance - shift
+        closer = new < old
+        near[k] = distance if (closer or partner[k] == a) else near[k]
+        partner[k] = a if closer else partner[k]
+        low[k] = new if closer else old
+
+
+@_compiled
+def _best_partner(
+    near: NDArray[np.float64], partner: NDArray[np.int64], R: NDArray[np.float64], c: float
+) -> float:
+    """The smallest Q over each row's partner: an upper bound on the smallest Q of all.
+
+    It is +inf for a dead row and for a dead partner, through their row sums.
+    """
+    best = np.inf
+    for k in range(R.shape[0]):
+        best = _smaller(c * near[k] - (R[k] + R[partner[k]]), best)
+    return best
+
+
+@_compiled
+def _candidates(
+    low: NDArray[np.float64], u: NDArray[np.float64], limit: float, rows: NDArray[np.int64]
+) -> int:
+    """Write the rows whose bound does not exceed `limit`, ascending; how many there are."""
+    count = 0
+    for k in range(u.shape[0]):
+        rows[count] = k
+        if low[k] - u[k] <= limit:
+            count += 1
+    return count
+
+
+@_compiled
+def _join_rows(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    joined: NDArray[Any],
+    R: NDArray[np.float64],
+    distance: float,
+) -> float:
+    """The new node's distances and the other row sums; the largest |distance| made.
+
+    Both joined nodes are dead already, and dead slots get +inf.
+    """
+    size = 0.0
+    for k in range(R.shape[0]):
+        x = np.float64(first[k])
+        y = np.float64(second[k])
+        dead = R[k] == _DEAD
+        joined[k] = np.inf if dead else 0.5 * ((x + y) - distance)
+        stored = np.float64(joined[k])
+        R[k] = _DEAD if dead else R[k] + ((stored - x) - y)
+        size = _larger(0.0 if dead else abs(stored), size)
+    return size
+
+
+@_compiled
+def _sum_live(row: NDArray[Any], R: NDArray[np.float64]) -> float:
+    """Sum of a row over live slots, in order."""
+    total = 0.0
+    for k in range(R.shape[0]):
+        total += 0.0 if R[k] == _DEAD else np.float64(row[k])
+    return total
+
+
+@_compiled
+def _compact(
+    D: NDArray[Any],
+    R: NDArray[np.float64],
+    u: NDArray[np.float64],
+    low: NDArray[np.float64],
+    near: NDArray[np.float64],
+    partner: NDArray[np.int64],
+    ident: NDArray[np.int64],
+    keep: NDArray[np.int64],
+    place: NDArray[np.int64],
+) -> int:
+    """Close the gaps that dead slots left, keeping the order; the number of slots now.
+
+    Row sums are taken afresh, which ends the rounding that updates have gathered.
+    """
+    live = 0
+    for k in range(R.shape[0]):
+        place[k] = -1
+        if R[k] != _DEAD:
+            place[k] = live
+            keep[live] = k
+            live += 1
+    for i in range(live):
+        source = D[keep[i]]
+        target = D[i]
+        for j in range(live):
+            target[j] = source[keep[j]]
+        target[i] = 0.0
+    for i in range(live):
+        k = keep[i]
+        u[i] = u[k]
+        low[i] = low[k]
+        ident[i] = ident[k]
+        alive = place[partner[k]] >= 0
+        near[i] = near[k] if alive else np.inf
+        partner[i] = place[partner[k]] if alive else i
+    sum_rows(D, R[:live], 0, live)
+    for i in range(live):
+        D[i, i] = np.inf
+    return live
+
+
+@_compiled
+def join_all(
+    D: NDArray[Any],
+    R: NDArray[np.float64],
+    u: NDArray[np.float64],
+    low: NDArray[np.float64],
+    partner: NDArray[np.int64],
+    largest: float,
+    children: NDArray[np.int64],
+    lengths: NDArray[np.float64],
+) -> bool:
+    """Join until three nodes are left, then those three.
+
+    Parameters
+    ----------
+    D : (n, n) array, overwritten
+        Distances, symmetric, with +inf on the diagonal.
+    R, u, low, partner : (n,) arrays, overwritten
+        Row sums, R / (n - 2), and what `scan_rows` found. Unused where n is 3.
+    largest : float
+        At least every absolute distance.
+    children, lengths : (n - 2, 3) arrays, filled
+        Row t holds the children of node n + t and the branches above them; the
+        third column is -1 and 0 in all rows but the last.
+
+    Returns
+    -------
+    bool
+        False where numbers overflowed and the search cannot go on.
+
+    Notes
+    -----
+    O(n^2) a join at worst, about O(n) on distances that resemble a tree.
+    """
+    n = D.shape[0]
+    ident = np.arange(n)
+    rows = np.empty(n, np.int64)
+    place = np.empty(n, np.int64)
+    near = np.empty(n)
+    joined = np.empty(n, D.dtype)
+    for k in range(n):
+        near[k] = D[k, partner[k]]
+    m = n
+    live = n
+    a = -1
+    size_u = 0.0
+    for k in range(n):
+        size_u = max(size_u, abs(u[k]))
+    while live > 3:
+        c = float(live - 2)
+        rise = 0.0
+        if a >= 0:
+            rise, size_u = _refresh_u(R[:m], u[:m], c)
+        pad = padding(largest, size_u)
+        if a >= 0:
+            # No d - u is below the floor, so no bound needs to be.
+            floor = -(largest + 2.0 * size_u + pad)
+            _fold_new_node(
+                low[:m], partner[:m], near[:m], D[a, :m], a, rise + pad, floor, u[a] + pad
+            )
+            q, j = _scan(D[a, :m], R[:m], c, R[a])
+            low[a] = (q / c + u[a]) - pad
+            partner[a] = j
+            near[a] = D[a, j]
+
+        # Rows are visited in order and only a smaller Q replaces the pair found: the first row
+        # that attains the smallest Q is the smaller slot of its pair, and `_scan` returns the
+        # first slot of the row, so the pair is lexicographically first among equals.
+        bound = _best_partner(near[:m], partner[:m], R[:m], c)
+        count = _candidates(low[:m], u[:m], bound / c + pad, rows)
+        found = np.inf
+        a = -1
+        b = -1
+        for t in range(count):
+            k = rows[t]
+            if low[k] - u[k] > bound / c + pad:
+                continue
+            q, j = _scan(D[k, :m], R[:m], c, R[k])
+            low[k] = (q / c + u[k]) - pad
+            partner[k] = j
+            near[k] = D[k, j]
+            bound = min(bound, q)
+            if q < found:
+                found = q
+                a = k
+                b = j
+        if a < 0 or b <= a:
+            return False
+
+        distance = np.float64(D[a, b])
+        delta = (R[a] - R[b]) / c
+        step = n - live
+        children[step, 0] = ident[a]
+        children[step, 1] = ident[b]
+        children[step, 2] = -1
+        lengths[step, 0] = 0.5 * (distance + delta)
+        lengths[step, 1] = 0.5 * (distance - delta)
+        lengths[step, 2] = 0.0
+
+        # The new node takes a's slot, b's slot dies.
+        R[a] = _DEAD
+        R[b] = _DEAD
+        size = _join_rows(D[a, :m], D[b, :m], joined[:m], R[:m], distance)
+        largest = max(largest, size)
+        R[a] = _sum_live(joined[:m], R[:m])
+        D[a, :m] = joined[:m]
+        D[:m, a] = joined[:m]
+        u[a] = np.inf
+        ident[a] = n + step
+        live -= 1
+        if 5 * live <= 4 * m:
+            place_a = 0
+            for k in range(a):
+                if R[k] != _DEAD:
+                    place_a += 1
+            m = _compact(D, R[:m], u, low, near, partner, ident, rows, place)
+            a = place_a
+
+    last = np.empty(3, np.int64)
+    count = 0
+    for k in range(m):
+        if R[k] != _DEAD:
+            last[count] = k
+            count += 1
+    x = last[0]
+    y = last[1]
+    z = last[2]
+    d_xy = np.float64(D[x, y])
+    d_xz = np.float64(D[x, z])
+    d_yz = np.float64(D[y, z])
+    for t in range(3):
+        children[n - 3, t] = ident[last[t]]
+    lengths[n - 3, 0] = 0.5 * ((d_xy + d_xz) - d_yz)
+    lengths[n - 3, 1] = 0.5 * ((d_xy + d_yz) - d_xz)
+    lengths[n - 3, 2] = 0.5 * ((d_xz + d_yz) - d_xy)
+    return True

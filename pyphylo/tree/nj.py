@@ -1,0 +1,195 @@
+"""Neighbor joining (Saitou & Nei 1987), exact."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyphylo._memory import require_memory
+from pyphylo.errors import InputError, WorkError
+from pyphylo.tree.tree import Tree
+
+__all__ = ["neighbor_joining"]
+
+_ROWS_A_TASK = 256
+"""Rows that one thread bounds before it takes more."""
+
+
+class _Distances(Protocol):
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def values(self) -> NDArray[np.floating[Any]]: ...
+
+
+def neighbor_joining(
+    D: _Distances, *, negative: str = "clamp", dtype: str = "float64", n_threads: int = 0
+) -> Tree:
+    """The neighbor-joining tree of a distance matrix.
+
+    The pair with the smallest ``(m - 2) d_ij - r_i - r_j`` is joined until three
+    nodes are left, m being the nodes left and r their row sums. Among equals the
+    lexicographically first pair i < j is taken, by position in the matrix; the new
+    node takes i's position. The search is exact, not heuristic, and its result is
+    the same for every number of threads.
+
+    Parameters
+    ----------
+    D : DistanceMatrix
+        At least two models; symmetric.
+    negative : {"clamp", "keep"}
+        What becomes of a negative branch length. "clamp" makes it zero and moves it
+        to the sibling, so that the path between the two keeps its length (at the
+        trifurcation: to both siblings); what is negative even then becomes zero.
+        "keep" leaves it. Neither changes the topology.
+    dtype : {"float64", "float32"}
+        What distances are stored in while joining. Row sums are float64 in either
+        case. "float32" halves the memory and is exact for the values as stored.
+    n_threads : int
+        Threads for the first pass over the matrix; 0: all cores that this process may
+        use. The joins depend on each other and run on one.
+
+    Returns
+    -------
+    Tree
+        Unrooted: the root is a trifurcation. Tips are in the order of ``D.ids``, and
+        node n + t is the t-th join. Two models give one branch, with the root in its
+        middle.
+
+    Raises
+    ------
+    InputError
+        When D is not a DistanceMatrix, has fewer than two models or holds a value
+        that is not finite (the pair is named), or an argument is unknown.
+    WorkError
+        When distances are so large that sums overflow.
+    MemoryError
+        When the working copy does not fit; the number is named, and nothing taken.
+
+    Notes
+    -----
+    Needs a working copy of the matrix: 8 n^2 bytes, or 4 n^2 as float32. Time is
+    O(n^2) on distances that resemble a tree, O(n^3) at worst.
+
+    References
+    ----------
+    Saitou & Nei (1987), Mol Biol Evol 4(4), 406-425.
+    Studier & Keppler (1988), Mol Biol Evol 5(6), 729-731.
+    """
+    _check_options(negative, dtype, n_threads)
+    ids, values = _check_matrix(D)
+    n = len(ids)
+    if n == 2:
+        half = float(values[0, 1]) / 2
+        if negative == "clamp":
+            half = max(half, 0.0)
+        return Tree(ids, [2, 2, -1], [half, half, 0.0])
+    children, lengths = _search(values, dtype, n_threads or _usable_cores())
+    if negative == "clamp":
+        _clamp(lengths)
+    parent = np.full(2 * n - 2, -1, np.int32)
+    length = np.zeros(2 * n - 2)
+    joined = children >= 0
+    parent[children[joined]] = n + np.nonzero(joined)[0]
+    length[children[joined]] = lengths[joined]
+    return Tree(ids, parent, length)
+
+
+def _check_options(negative: str, dtype: str, n_threads: object) -> None:
+    if negative not in ("clamp", "keep"):
+        raise InputError(f'negative must be "clamp" or "keep", not {negative!r}')
+    if dtype not in ("float64", "float32"):
+        raise InputError(f'dtype must be "float64" or "float32", not {dtype!r}')
+    if not isinstance(n_threads, int) or isinstance(n_threads, bool) or n_threads < 0:
+        raise InputError(f"n_threads must be a whole number of at least 0, not {n_threads!r}")
+
+
+def _check_matrix(D: _Distances) -> tuple[tuple[str, ...], NDArray[np.floating[Any]]]:
+    if not all(hasattr(D, name) for name in ("ids", "values")):
+        raise InputError(
+            f"neighbor_joining needs a DistanceMatrix, not {type(D).__name__}; "
+            "wrap it: pp.DistanceMatrix(values, ids)"
+        )
+    ids = tuple(D.ids)
+    values = np.asarray(D.values)
+    n = len(ids)
+    if values.shape != (n, n):
+        raise InputError(f"{n} ids do not fit a matrix of shape {values.shape}")
+    if n < 2:
+        raise InputError(f"a tree needs at least two models, not {n}")
+    bad = ~np.isfinite(values)
+    if bad.any():
+        i, j = (int(k) for k in np.argwhere(bad)[0])
+        raise InputError(
+            f"the distance between {ids[i]!r} and {ids[j]!r} is {values[i, j]}: a tree needs every "
+            "pair; leave one of the two out with D.filter(ids)"
+        )
+    return ids, values
+
+
+def _usable_cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _search(
+    values: NDArray[np.floating[Any]], dtype: str, n_threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The joins, in order: children of node n + t, and their branch lengths."""
+    from pyphylo.tree import _kernels
+
+    n = len(values)
+    require_memory(n * n * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}")
+    with np.errstate(over="ignore"):
+        work = np.array(values, dtype=dtype, order="C", copy=True)
+    largest = float(max(work.max(), -work.min()))
+    if not np.isfinite(largest):
+        raise _overflow(values, dtype)
+    R = np.zeros(n)
+    u = np.zeros(n)
+    low = np.zeros(n)
+    partner = np.zeros(n, np.int64)
+    children = np.empty((n - 2, 3), np.int64)
+    lengths = np.empty((n - 2, 3))
+    if n > 3:
+        np.fill_diagonal(work, 0.0)
+        spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
+        with ThreadPoolExecutor(min(n_threads, len(spans))) as pool:
+            for done in [pool.submit(_kernels.sum_rows, work, R, *span) for span in spans]:
+                done.result()
+            np.divide(R, n - 2, out=u)
+            np.fill_diagonal(work, np.inf)
+            pad = _kernels.padding(largest, float(np.abs(u).max()))
+            for done in [
+                pool.submit(_kernels.scan_rows, work, R, u, pad, low, partner, *span)
+                for span in spans
+            ]:
+                done.result()
+    finished = _kernels.join_all(work, R, u, low, partner, largest, children, lengths)
+    if not (finished and np.isfinite(lengths).all()):
+        raise _overflow(values, dtype)
+    return children, lengths
+
+
+def _overflow(values: NDArray[np.floating[Any]], dtype: str) -> WorkError:
+    return WorkError(
+        f"distances up to {np.abs(values).max():g} overflow {dtype} sums of {len(values)} models; "
+        "scale them down"
+    )
+
+
+def _clamp(lengths: NDArray[np.float64]) -> None:
+    """Move negative lengths to the siblings, in place; what stays negative becomes zero."""
+    pairs = lengths[:-1, :2]
+    moved = pairs + np.minimum(pairs, 0.0)[:, ::-1]
+    np.maximum(moved, 0.0, out=pairs)
+    star = lengths[-1]
+    deficit = np.minimum(star, 0.0)
+    np.maximum(star + (deficit.sum() - deficit), 0.0, out=star)
