@@ -1,0 +1,214 @@
+"""Loading tokenizer and weights, quietly, with errors that name the model."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import transformers
+
+from pyphylo.errors import InputError, PyphyloError, WorkError
+from pyphylo.sampling._locate import ModelLocation
+
+__all__ = [
+    "context_length",
+    "end_token_ids",
+    "is_out_of_memory",
+    "load_model",
+    "load_tokenizer",
+    "quiet",
+    "resolve_device",
+]
+
+
+@contextlib.contextmanager
+def quiet(*, stderr: bool = False) -> Iterator[None]:
+    """Silence transformers for a while: log lines, progress bars, Python warnings.
+
+    Parameters
+    ----------
+    stderr : bool
+        Also swallow what is written to `sys.stderr` (readers of GGUF draw a bar
+        there that no setting turns off).
+
+    Notes
+    -----
+    The settings are process-wide, so they are put back as they were on the way out.
+    """
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub_bars = not are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+            warnings.simplefilter("ignore")
+            disable_progress_bars()
+            if stderr:
+                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an environment variable may have fixed the bars
+            if hub_bars:
+                enable_progress_bars()
+
+
+def resolve_device(device: str) -> torch.device:
+    """``"auto"`` is the first of cuda, mps, cpu that is there."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(f"device {device!r} cannot be used: {_first_line(error)}") from None
+    return found
+
+
+def load_tokenizer(spec: str, location: ModelLocation, *, trust_remote_code: bool) -> Any:
+    """The model's tokenizer.
+
+    Raises
+    ------
+    InputError
+        When the model has none, or needs code of its own.
+    """
+    with _errors_named(spec, "tokenizer"), quiet(stderr=True):
+        return transformers.AutoTokenizer.from_pretrained(
+            location.source, trust_remote_code=trust_remote_code, **location.load_options()
+        )
+
+
+def load_model(
+    spec: str,
+    location: ModelLocation,
+    dtype: str,
+    device: torch.device,
+    *,
+    trust_remote_code: bool,
+) -> Any:
+    """The model in evaluation mode on `device`.
+
+    Raises
+    ------
+    InputError
+        When transformers has no causal language model of this architecture,
+        or it needs code of its own.
+    WorkError
+        When weights are absent or damaged, or do not fit on the device.
+    """
+    with _errors_named(spec, "weights"), quiet(stderr=True):
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            location.source,
+            dtype=getattr(torch, dtype),
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **location.load_options(),
+        )
+        _check_complete(spec, info)
+        return model.to(device).eval()
+
+
+def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a completion, as generation config, config and tokenizer say."""
+    found: set[int] = set()
+    configs = (getattr(model, "generation_config", None), model.config, _text_config(model))
+    for config in configs:
+        ids = getattr(config, "eos_token_id", None)
+        found.update(ids if isinstance(ids, list | tuple) else [] if ids is None else [ids])
+    if tokenizer.eos_token_id is not None:
+        found.add(tokenizer.eos_token_id)
+    return frozenset(int(i) for i in found)
+
+
+def context_length(model: Any) -> int | None:
+    """Positions that a model was made for, where its config says."""
+    for config in (model.config, _text_config(model)):
+        for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
+            length = getattr(config, name, None)
+            if isinstance(length, int) and length > 0:
+                return length
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an accelerator ran out of memory (MPS says so with a plain RuntimeError)."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    )
+
+
+def _text_config(model: Any) -> Any:
+    """The language part's config, for models of more than text."""
+    return model.config.get_text_config()
+
+
+def _check_complete(spec: str, info: dict[str, Any]) -> None:
+    """Refuse weights that were made up: transformers fills absent ones with random numbers."""
+    absent = sorted(info.get("missing_keys") or ())
+    if absent:
+        raise WorkError(
+            f"model {spec!r}: the checkpoint lacks weights that a causal language model needs: "
+            f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''} ({len(absent)} in all)"
+        )
+    misfits = info.get("mismatched_keys") or ()
+    if misfits:
+        raise WorkError(
+            f"model {spec!r}: {len(misfits)} weights have other shapes than its config says"
+        )
+
+
+@contextlib.contextmanager
+def _errors_named(spec: str, what: str) -> Iterator[None]:
+    """Turn whatever loading raises into one line that names the model and the remedy."""
+    try:
+        yield
+    except PyphyloError:
+        raise
+    except Exception as error:
+        raise _named(spec, what, error) from error
+
+
+def _named(spec: str, what: str, error: Exception) -> PyphyloError:
+    text = str(error)
+    if "trust_remote_code" in text:
+        return InputError(
+            f"model {spec!r} needs Python code of its own; if you trust its authors, "
+            f"pass trust_remote_code"
+        )
+    if "Unrecognized configuration class" in text:
+        return InputError(
+            f"model {spec!r} cannot be sampled: transformers has no causal language model "
+            f"of its architecture"
+        )
+    if "does not recognize this architecture" in text or "Unrecognized model in" in text:
+        return InputError(
+            f"model {spec!r} cannot be sampled: transformers {transformers.__version__} does not "
+            f"know its architecture; a newer one may"
+        )
+    if is_out_of_memory(error):
+        return WorkError(f"model {spec!r} does not fit in the device's memory: pass device='cpu'")
+    if what == "tokenizer":
+        return InputError(f"model {spec!r} has no usable tokenizer: {_first_line(error)}")
+    return WorkError(f"model {spec!r}: its {what} cannot be loaded: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    line = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line.strip()[:300]}" if line else type(error).__name__

@@ -1,0 +1,114 @@
+"""From prompts to token ids: as the tokenizer wants it, no chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyphylo.errors import InputError
+from pyphylo.genome import Genome
+
+__all__ = ["check_prompts", "encode_prompts", "tokenization_name"]
+
+
+def tokenization_name(add_bos: bool | None) -> str:
+    """What `ModelIdentity.tokenization` says for a setting of `add_bos`."""
+    return {None: "auto", True: "bos", False: "no-bos"}[add_bos]
+
+
+def encode_prompts(
+    spec: str, tokenizer: Any, genome: Genome, add_bos: bool | None
+) -> list[list[int]]:
+    """The token ids of every gene's prompt.
+
+    Parameters
+    ----------
+    spec : str
+        The model, for errors.
+    tokenizer : transformers tokenizer
+    genome : Genome
+        With prompts.
+    add_bos : bool or None
+        None leaves the start to the tokenizer's own defaults, True puts exactly
+        one BOS in front, False none. An end token that the tokenizer would put
+        behind is left off in every case: the model is to go on.
+
+    Raises
+    ------
+    InputError
+        When a prompt is unknown, cannot be encoded or becomes no token at all,
+        or a BOS is asked for that the tokenizer does not have.
+    """
+    if add_bos and tokenizer.bos_token_id is None:
+        raise InputError(f"model {spec!r}: its tokenizer has no BOS token; leave add_bos unset")
+    encoded = []
+    for gene, prompt in genome:
+        if prompt is None:
+            raise InputError(f"gene {gene!r} has no prompt: the genome cannot be sampled")
+        try:
+            ids = _encode(tokenizer, prompt, add_bos)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"gene {gene!r}: the tokenizer of {spec!r} cannot encode its prompt ({error})"
+            ) from None
+        if not ids:
+            raise InputError(
+                f"gene {gene!r}: its prompt {prompt[:40]!r} becomes no token at all in the "
+                f"tokenizer of {spec!r}; leave the gene out"
+            )
+        encoded.append(ids)
+    return encoded
+
+
+def check_prompts(
+    spec: str,
+    genes: Sequence[str],
+    encoded: Sequence[Sequence[int]],
+    n_embeddings: int,
+    context: int | None,
+    max_new_tokens: int,
+) -> None:
+    """Refuse prompts that the model has no room or no embeddings for.
+
+    Raises
+    ------
+    InputError
+        Naming the first such gene and the numbers.
+    """
+    for gene, ids in zip(genes, encoded, strict=True):
+        # The last token drawn is never fed back.
+        needed = len(ids) + max_new_tokens - 1
+        if context is not None and needed > context:
+            raise InputError(
+                f"gene {gene!r}: its prompt of {len(ids)} tokens and {max_new_tokens} new ones "
+                f"are more than the {context} that model {spec!r} has room for"
+            )
+        if max(ids) >= n_embeddings:
+            raise InputError(
+                f"gene {gene!r}: its prompt has the token id {max(ids)}, but model {spec!r} "
+                f"knows only {n_embeddings}: tokenizer and weights do not belong together"
+            )
+
+
+def _encode(tokenizer: Any, prompt: str, add_bos: bool | None) -> list[int]:
+    """The prompt's tokens behind what goes in front; none where the prompt has none itself."""
+    plain = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    if not plain:
+        return []
+    if add_bos is None:
+        return _without_end(list(tokenizer(prompt)["input_ids"]), plain)
+    bos = tokenizer.bos_token_id
+    has_bos = bos is not None and plain[:1] == [bos]
+    if add_bos:
+        return plain if has_bos else [bos, *plain]
+    # Tokenizers with code of their own may add it whatever they are told.
+    written = has_bos and prompt.startswith(tokenizer.bos_token)
+    return plain[1:] if has_bos and not written else plain
+
+
+def _without_end(whole: list[int], plain: list[int]) -> list[int]:
+    """`whole` up to where the prompt's own tokens end."""
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return whole[: start + len(plain)]
+    return whole

@@ -1,0 +1,277 @@
+"""The Hugging Face backend: local folders, GGUF files and hub models through transformers."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyphylo.errors import InputError, WorkError
+from pyphylo.genome import Genome
+from pyphylo.sampling._locate import locate_model, resolve_dtype
+from pyphylo.sampling._prompts import check_prompts, encode_prompts, tokenization_name
+from pyphylo.sampling.base import ModelIdentity, Population, Progress, SamplingConfig
+from pyphylo.sampling.streams import uniforms
+
+if TYPE_CHECKING:
+    from pyphylo.sampling._decode import Job
+    from pyphylo.sampling._token_text import TokenText
+
+__all__ = ["HuggingFaceSampler"]
+
+_BATCH_TOKENS = {"cpu": 1 << 14, "mps": 1 << 15, "cuda": 1 << 17}
+_DEFAULT_BATCH_TOKENS = 1 << 15
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What sampling needs in memory."""
+
+    tokenizer: Any
+    model: Any
+    text: TokenText
+    end_tokens: frozenset[int]
+
+
+class HuggingFaceSampler:
+    """One model that transformers can load.
+
+    Parameters
+    ----------
+    name : str
+        The tip's name.
+    spec : str
+        A folder with config.json and weights, a GGUF file, or a hub id
+        ``org/name[@revision]``. Weights in the old ``.bin`` format are read with
+        torch's weights-only reader, which builds tensors and runs nothing.
+    device : str
+        ``"auto"`` (cuda, then mps, then cpu) or a torch device.
+    dtype : str
+        ``"auto"`` (the checkpoint's own; float32 where it states none and for
+        GGUF), ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"float64"``.
+    trust_remote_code : bool
+        Whether Python code that comes with the model may be run.
+    add_bos : bool, optional
+        Put a BOS token in front of every prompt, or none; by default the
+        tokenizer does as its own settings say.
+    batch_tokens : int, optional
+        Tokens (rows times length) whose keys and values are held at once at
+        most; by default 16,384 on a CPU and 131,072 on a GPU. A batch that does
+        not fit on an accelerator is halved. It changes speed and memory; a
+        completion only where a draw is within rounding of the boundary between
+        two tokens.
+
+    Raises
+    ------
+    InputError
+        When the model does not exist or is of no use, an option is unknown.
+    WorkError
+        When the hub is needed and cannot be reached.
+
+    Notes
+    -----
+    Constructing finds the model and its revision, and loads nothing; the first
+    `sample` loads tokenizer and weights, `close` frees them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        trust_remote_code: bool = False,
+        add_bos: bool | None = None,
+        batch_tokens: int | None = None,
+    ) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise InputError(f"batch_tokens must be at least 1, not {batch_tokens!r}")
+        self._spec = spec
+        self._device = device
+        self._trust_remote_code = trust_remote_code
+        self._add_bos = add_bos
+        self._batch_tokens = batch_tokens
+        self._location = locate_model(spec)
+        self._identity = ModelIdentity(
+            name=name,
+            revision=self._location.revision,
+            engine="hf",
+            dtype=resolve_dtype(dtype, self._location),
+            tokenization=tokenization_name(add_bos),
+        )
+        self._loaded: _Loaded | None = None
+
+    def __repr__(self) -> str:
+        return f"HuggingFaceSampler({self._identity.name!r}, {self._spec!r})"
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model this is."""
+        return self._identity
+
+    def sample(
+        self, genome: Genome, config: SamplingConfig, progress: Progress | None = None
+    ) -> Population:
+        """Draw ``config.n_probes`` completions of every gene.
+
+        Parameters
+        ----------
+        genome : Genome
+            With prompts.
+        config : SamplingConfig
+        progress : callable, optional
+            Called with the number of genes finished since the last call.
+
+        Returns
+        -------
+        Population
+            Facts: whether BOS was put in front and which token it is, the token
+            ids of the first gene's prompt, the number of logits and of tokens
+            that the tokenizer knows, how token text is read, the tokens that
+            end a completion.
+
+        Raises
+        ------
+        InputError
+            When a prompt is absent, becomes no token or does not fit.
+        WorkError
+            When the model cannot be loaded or its logits are no distribution.
+
+        Notes
+        -----
+        No top-k, no top-p: the model's own distribution, softmaxed in float64.
+        Logits beyond the tokenizer's vocabulary (padding) take part as the model
+        gives them and add no text when drawn.
+        """
+        from pyphylo.sampling._load import quiet
+
+        with quiet():
+            loaded = self._load()
+            prompts = encode_prompts(self._spec, loaded.tokenizer, genome, self._add_bos)
+            self._check(loaded, genome, prompts, config)
+            jobs = self._jobs(genome, prompts, config)
+            completions = self._run(loaded, genome, jobs, config, progress)
+        return Population(completions, self._facts(loaded, prompts[0]))
+
+    def close(self) -> None:
+        """Free the weights; the next `sample` loads them again."""
+        if self._loaded is None:
+            return
+        self._loaded = None
+        gc.collect()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _load(self) -> _Loaded:
+        if self._loaded is None:
+            from pyphylo.sampling._load import (
+                end_token_ids,
+                load_model,
+                load_tokenizer,
+                resolve_device,
+            )
+            from pyphylo.sampling._token_text import token_text
+
+            device = resolve_device(self._device)
+            trust = self._trust_remote_code
+            tokenizer = load_tokenizer(self._spec, self._location, trust_remote_code=trust)
+            model = load_model(
+                self._spec, self._location, self._identity.dtype, device, trust_remote_code=trust
+            )
+            self._loaded = _Loaded(
+                tokenizer, model, token_text(tokenizer), end_token_ids(model, tokenizer)
+            )
+        return self._loaded
+
+    def _check(
+        self,
+        loaded: _Loaded,
+        genome: Genome,
+        prompts: Sequence[Sequence[int]],
+        config: SamplingConfig,
+    ) -> None:
+        from pyphylo.sampling._load import context_length
+
+        check_prompts(
+            self._spec,
+            genome.genes,
+            prompts,
+            loaded.model.get_input_embeddings().weight.shape[0],
+            context_length(loaded.model),
+            config.max_new_tokens,
+        )
+
+    def _jobs(
+        self, genome: Genome, prompts: Sequence[Sequence[int]], config: SamplingConfig
+    ) -> list[Job]:
+        from pyphylo.sampling._decode import Job
+
+        key = self._identity.key
+        return [
+            Job(
+                i,
+                0,
+                prompt,
+                uniforms(config.seed, key, gene, config.n_probes, config.max_new_tokens),
+            )
+            for i, (gene, prompt) in enumerate(zip(genome.genes, prompts, strict=True))
+        ]
+
+    def _run(
+        self,
+        loaded: _Loaded,
+        genome: Genome,
+        jobs: Sequence[Job],
+        config: SamplingConfig,
+        progress: Progress | None,
+    ) -> list[list[str]]:
+        """Every gene's completions, with failures named."""
+        from pyphylo.sampling._decode import GeneLogitsError, StopRule, run_jobs
+        from pyphylo.sampling._forward import calibrated_forward
+        from pyphylo.sampling._load import is_out_of_memory
+
+        completions = [[""] * config.n_probes for _ in jobs]
+        left = [config.n_probes] * len(jobs)
+
+        def done(job: Job, texts: list[str]) -> None:
+            completions[job.gene][job.first : job.first + len(texts)] = texts
+            left[job.gene] -= len(texts)
+            if progress is not None and left[job.gene] == 0:
+                progress(1)
+
+        rule = StopRule(config.chars, config.max_new_tokens, loaded.end_tokens, config.temperature)
+        device = loaded.model.device.type
+        budget = self._batch_tokens or _BATCH_TOKENS.get(device, _DEFAULT_BATCH_TOKENS)
+        try:
+            forward = calibrated_forward(loaded.model, [job.prompt for job in jobs])
+            run_jobs(forward, jobs, loaded.text, rule, budget, done)
+        except GeneLogitsError as error:
+            raise WorkError(
+                f"model {self._spec!r}, gene {genome.genes[error.gene]!r}: the logits are no "
+                f"distribution (NaN or infinite) in {self._identity.dtype}; try another dtype"
+            ) from None
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise WorkError(
+                f"model {self._spec!r}: one prompt does not fit in the memory that the weights "
+                f"leave on {device!r}: pass device='cpu' or a smaller dtype"
+            ) from None
+        return completions
+
+    def _facts(self, loaded: _Loaded, first: Sequence[int]) -> dict[str, Any]:
+        tokenizer = loaded.tokenizer
+        bos = tokenizer.bos_token_id
+        return {
+            "bos_added": bos is not None and first[0] == bos,
+            "bos_token": tokenizer.bos_token,
+            "first_token_ids": [int(token) for token in first],
+            "n_logits": int(loaded.model.config.get_text_config().vocab_size),
+            "tokenizer_size": len(tokenizer),
+            "token_text": loaded.text.kind,
+            "end_token_ids": sorted(loaded.end_tokens),
+        }
