@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyphylo import _core
 from pyphylo._files import atomic_path
 from pyphylo._names import check_names, clean_text
+from pyphylo._rows import RowArrays, Strings, add_counts, gather_records, string_buffers
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError, InputError
 
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["AlleleRule", "AlleleTable"]
 
 _PRESETS: dict[str, tuple[str, ...]] = {"paper": (" ", "\n"), "colab": ()}
-_BATCH = 65_536
-"""Rows that go to the core at once; no result depends on it."""
-
-_Strings: TypeAlias = Any  # a pyarrow large_string array
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class AlleleRule:
             text = text.lstrip(characters)
         return text[: self.chars]
 
-    def apply(self, completions: _Strings) -> _Strings:
+    def apply(self, completions: Strings) -> Strings:
         """The alleles of an Arrow array of completions, as a large_string array."""
         if self.normalize is not None:
             completions = pc.utf8_normalize(completions, form=self.normalize)
@@ -182,7 +178,7 @@ class AlleleTable:
             builder.add_models([name])
             genes = shard.table.column("gene").to_numpy().astype(np.int32, copy=False)
             alleles = rule.apply(shard.table.column("completion")).combine_chunks()
-            _add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles, None)
+            add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles, None)
             identities[name] = shard.identity.to_dict()
         provenance = {
             "pyphylo": __version__,
@@ -208,15 +204,7 @@ class AlleleTable:
             The paper's, by default.
         """
         rule = AlleleRule() if rule is None else rule
-        gatherer = _RecordGatherer(rule)
-        if hasattr(records, "__arrow_c_stream__"):
-            for batch in _arrow_batches(records):
-                gatherer.add(*(batch.column(name) for name in ("model", "gene", "completion")))
-        else:
-            rows = iter(records)
-            while chunk := list(islice(rows, _BATCH)):
-                gatherer.add(*_columns_of(chunk))
-        return cls(gatherer.finish(), {"pyphylo": __version__, "rule": rule.to_dict()})
+        return cls(gather_records(records, rule), {"pyphylo": __version__, "rule": rule.to_dict()})
 
     @classmethod
     def from_counts(
@@ -247,9 +235,9 @@ class AlleleTable:
         builder = _core.TableBuilder()
         builder.add_models(check_names(models, "model"))
         builder.add_genes(check_names(genes, "gene"))
-        rows = _Rows.of(model_idx, gene_idx, alleles, counts, "counts", np.int64)
+        rows = RowArrays.of(model_idx, gene_idx, alleles, counts, "counts", np.int64)
         for part in rows.batches():
-            _add_counts(builder, part.models, part.genes, part.alleles, part.values)
+            add_counts(builder, part.models, part.genes, part.alleles, part.values)
         return cls(builder.finish(), {"pyphylo": __version__})
 
     @classmethod
@@ -270,9 +258,11 @@ class AlleleTable:
         builder = _core.TableBuilder()
         builder.add_models(check_names(models, "model"))
         builder.add_genes(check_names(genes, "gene"))
-        rows = _Rows.of(model_idx, gene_idx, alleles, probabilities, "probabilities", np.float64)
+        rows = RowArrays.of(
+            model_idx, gene_idx, alleles, probabilities, "probabilities", np.float64
+        )
         for part in rows.batches():
-            offsets, data = _string_buffers(part.alleles)
+            offsets, data = string_buffers(part.alleles)
             builder.add_probabilities(part.models, part.genes, offsets, data, part.values)
         return cls(builder.finish(), {"pyphylo": __version__})
 
@@ -311,7 +301,7 @@ class AlleleTable:
         """
         return self._core.summary()
 
-    def alleles(self) -> _Strings:
+    def alleles(self) -> Strings:
         """The allele of every column, as an Arrow large_string array."""
         offsets = pa.py_buffer(self._core.allele_offsets)
         data = pa.py_buffer(self._core.allele_bytes)
@@ -362,162 +352,6 @@ class AlleleTable:
         except json.JSONDecodeError:
             raise FileFormatError(f"{str(path)!r}: its provenance is not JSON") from None
         return cls(core, provenance)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Row arrays of equal length, checked."""
-
-    models: NDArray[np.int32]
-    genes: NDArray[np.int32]
-    alleles: _Strings
-    values: NDArray[Any]
-
-    @classmethod
-    def of(
-        cls,
-        model_idx: ArrayLike,
-        gene_idx: ArrayLike,
-        alleles: Any,
-        values: ArrayLike,
-        what: str,
-        dtype: type[np.int64] | type[np.float64],
-    ) -> _Rows:
-        strings = _large_strings(alleles)
-        rows = cls(
-            _index_array(model_idx, "model_idx"),
-            _index_array(gene_idx, "gene_idx"),
-            strings,
-            _value_array(values, what, dtype),
-        )
-        lengths = (len(rows.models), len(rows.genes), len(strings), len(rows.values))
-        if len(set(lengths)) != 1:
-            raise InputError(
-                f"model_idx, gene_idx, alleles and {what} must have one length, not "
-                f"{', '.join(map(str, lengths))}"
-            )
-        return rows
-
-    def batches(self) -> Iterable[_Rows]:
-        """Views of at most 2^24 rows, so that no copy is large."""
-        size = 1 << 24
-        for start in range(0, len(self.models), size):
-            part = slice(start, start + size)
-            yield _Rows(self.models[part], self.genes[part], self.alleles[part], self.values[part])
-
-
-class _RecordGatherer:
-    """Numbers models and genes as they appear and hands batches to the core."""
-
-    def __init__(self, rule: AlleleRule) -> None:
-        self._rule = rule
-        self._builder = _core.TableBuilder()
-        self._models: dict[str, int] = {}
-        self._genes: dict[str, int] = {}
-
-    def add(self, models: Any, genes: Any, completions: Any) -> None:
-        alleles = self._rule.apply(completions)
-        model_idx = _number(models, self._models, self._builder.add_models, "model")
-        gene_idx = _number(genes, self._genes, self._builder.add_genes, "gene")
-        _add_counts(self._builder, model_idx, gene_idx, alleles, None)
-
-    def finish(self) -> _core.AlleleTable:
-        return self._builder.finish()
-
-
-def _number(names: Any, known: dict[str, int], announce: Any, what: str) -> NDArray[np.int32]:
-    """Position of each name among all names so far, new ones announced to the core."""
-    encoded = names.dictionary_encode()
-    fresh = [name for name in encoded.dictionary.to_pylist() if name not in known]
-    for name in check_names(fresh, what):
-        known[name] = len(known)
-    announce(fresh)
-    position = np.array([known[n] for n in encoded.dictionary.to_pylist()], dtype=np.int32)
-    indices: NDArray[np.int32] = position[encoded.indices.to_numpy(zero_copy_only=False)]
-    return indices
-
-
-def _columns_of(rows: list[Any]) -> tuple[Any, Any, Any]:
-    """Arrow columns of (model, gene, completion) tuples."""
-    for row in rows:
-        if len(row) != 3 or not all(isinstance(field, str) for field in row):
-            raise InputError(f"a record must be (model, gene, completion), three strings: {row!r}")
-    models, genes, texts = zip(*rows, strict=True)
-    return pa.array(models), pa.array(genes), pa.array([clean_text(text) for text in texts])
-
-
-def _arrow_batches(records: Any) -> Iterable[Any]:
-    reader = pa.RecordBatchReader.from_stream(records)
-    missing = {"model", "gene", "completion"} - set(reader.schema.names)
-    if missing:
-        raise InputError(f"the records lack the columns {sorted(missing)}")
-    for batch in reader:
-        if any(batch.column(name).null_count for name in ("model", "gene", "completion")):
-            raise InputError("the records hold nulls in model, gene or completion: drop those rows")
-        yield batch
-
-
-def _large_strings(alleles: Any) -> _Strings:
-    """Any strings as one Arrow large_string array."""
-    if isinstance(alleles, pa.ChunkedArray):
-        alleles = alleles.combine_chunks()
-    if not isinstance(alleles, pa.Array):
-        array = np.asarray(alleles) if isinstance(alleles, np.ndarray) else alleles
-        try:
-            alleles = pa.array(array, type=pa.large_string(), from_pandas=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-            raise InputError(f"alleles must be strings: {error}") from None
-    if alleles.null_count:
-        row = alleles.is_null().to_pylist().index(True)
-        raise InputError(f"row {row}: the allele is null; an empty completion is the allele ''")
-    return alleles.cast(pa.large_string())
-
-
-def _string_buffers(strings: _Strings) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Offsets and bytes of a large_string array, without a copy."""
-    _, offsets, data = strings.buffers()
-    start, length = strings.offset, len(strings)
-    if offsets is None or length == 0:
-        return np.zeros(length + 1, np.int64), np.empty(0, np.uint8)
-    positions = np.frombuffer(offsets, np.int64)[start : start + length + 1]
-    text = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
-    return positions, text
-
-
-def _add_counts(
-    builder: _core.TableBuilder,
-    models: NDArray[np.int32],
-    genes: NDArray[np.int32],
-    alleles: _Strings,
-    counts: NDArray[np.int64] | None,
-) -> None:
-    offsets, data = _string_buffers(alleles)
-    builder.add_counts(
-        models, genes, offsets, data, np.empty(0, np.int64) if counts is None else counts
-    )
-
-
-def _index_array(values: ArrayLike, what: str) -> NDArray[np.int32]:
-    array = np.asarray(values)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise InputError(f"{what} must be a one-dimensional array of whole numbers")
-    wide = array.astype(np.int64)
-    outside = (wide < 0) | (wide > np.iinfo(np.int32).max)
-    if outside.any():
-        row = int(outside.argmax())
-        raise InputError(f"row {row}: {what} {wide[row]} is not a position")
-    return np.ascontiguousarray(wide, dtype=np.int32)
-
-
-def _value_array(
-    values: ArrayLike, what: str, dtype: type[np.int64] | type[np.float64]
-) -> NDArray[Any]:
-    array = np.asarray(values)
-    allowed = "iu" if dtype is np.int64 else "iuf"
-    if array.ndim != 1 or (array.size and array.dtype.kind not in allowed):
-        kind = "whole numbers" if dtype is np.int64 else "numbers"
-        raise InputError(f"{what} must be a one-dimensional array of {kind}")
-    return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _positions(
