@@ -168,7 +168,7 @@ def similarity_of(models: dict[str, str], seed: int, tmp_path: Path, genes: int,
 
 def test_a_replica_with_another_seed_is_independent(checkpoint, tmp_path):
     models = {"m": str(checkpoint("llama"))}
-    a, b = (similarity_of(models, seed, tmp_path, 128, 8) for seed in (0, 1))
+    a, b = (similarity_of(models, seed, tmp_path, 128, 24) for seed in (0, 1))
     S = pp.nei_similarity(a, other=b, estimator="unbiased").values[0, 0]
     assert abs(S - 1) < 4 * jackknife_error(a, b) < 1
 
