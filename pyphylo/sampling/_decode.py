@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,8 +118,9 @@ def run_jobs(
     rule: StopRule,
     batch_tokens: int,
     done: Callable[[Job, list[str]], None],
+    workers: int = 1,
 ) -> None:
-    """Complete every job, in batches of at most `batch_tokens` tokens held.
+    """Complete every job, in batches of at most `batch_tokens` tokens held by each worker.
 
     Parameters
     ----------
@@ -131,7 +133,10 @@ def run_jobs(
         Bound on rows x tokens, were every probe a row of its own. When an
         accelerator runs out of memory all the same, batches are halved.
     done : callable
-        Called with each finished job and its completions, in any order.
+        Called with each finished job and its completions, in any order, from
+        the calling thread.
+    workers : int
+        Threads that take batches side by side. The batches do not depend on it.
 
     Raises
     ------
@@ -141,6 +146,9 @@ def run_jobs(
         The device's own, when one probe of one gene does not fit.
     """
     pending = deque(_plan(jobs, batch_tokens, same_length=not forward.pads))
+    if workers > 1 and len(pending) > 1:
+        _run_side_by_side(forward, pending, text, rule, done, workers)
+        return
     while pending:
         batch = pending.popleft()
         completions = _try_batch(forward, batch, text, rule)
@@ -152,6 +160,25 @@ def run_jobs(
             continue
         for job, texts in zip(batch, completions, strict=True):
             done(job, texts)
+
+
+def _run_side_by_side(
+    forward: Forward,
+    batches: Iterable[Sequence[Job]],
+    text: TokenText,
+    rule: StopRule,
+    done: Callable[[Job, list[str]], None],
+    workers: int,
+) -> None:
+    """Batches on threads of their own; the first failure, or Ctrl-C, drops what has not begun."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pyphylo-sample")
+    try:
+        running = {pool.submit(_complete, forward, batch, text, rule): batch for batch in batches}
+        for finished in as_completed(running):
+            for job, texts in zip(running[finished], finished.result(), strict=True):
+                done(job, texts)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _try_batch(

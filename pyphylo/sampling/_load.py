@@ -20,6 +20,7 @@ __all__ = [
     "is_out_of_memory",
     "load_model",
     "load_tokenizer",
+    "one_thread_each",
     "quiet",
     "resolve_device",
 ]
@@ -212,3 +213,23 @@ def _named(spec: str, what: str, error: Exception) -> PyphyloError:
 def _first_line(error: BaseException) -> str:
     line = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {line.strip()[:300]}" if line else type(error).__name__
+
+
+@contextlib.contextmanager
+def one_thread_each(device: str) -> Iterator[int]:
+    """On a CPU, make torch compute each operation in one thread; yields how many it had.
+
+    Many threads inside one small operation wait for each other at its end, and on a
+    machine that does something else besides they wait by spinning: ten times slower was
+    seen. Whole batches side by side need no waiting, and give the same bits for any
+    number of threads.
+    """
+    threads = torch.get_num_threads()
+    if device != "cpu":
+        yield 1
+        return
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)

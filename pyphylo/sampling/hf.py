@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HuggingFaceSampler"]
 
-_BATCH_TOKENS = {"cpu": 1 << 14, "mps": 1 << 15, "cuda": 1 << 17}
+_BATCH_TOKENS = {"cpu": 1 << 13, "mps": 1 << 15, "cuda": 1 << 17}
 _DEFAULT_BATCH_TOKENS = 1 << 15
 
 
@@ -57,7 +57,8 @@ class HuggingFaceSampler:
         tokenizer does as its own settings say.
     batch_tokens : int, optional
         Tokens (rows times length) whose keys and values are held at once at
-        most; by default 16,384 on a CPU and 131,072 on a GPU. A batch that does
+        most; by default 8,192 on a CPU, for each of its threads, and 131,072 on a
+        GPU. A batch that does
         not fit on an accelerator is halved. It changes speed and memory; a
         completion only where a draw is within rounding of the boundary between
         two tokens.
@@ -232,7 +233,7 @@ class HuggingFaceSampler:
         """Every gene's completions, with failures named."""
         from pyphylo.sampling._decode import GeneLogitsError, StopRule, run_jobs
         from pyphylo.sampling._forward import calibrated_forward
-        from pyphylo.sampling._load import is_out_of_memory
+        from pyphylo.sampling._load import is_out_of_memory, one_thread_each
 
         completions = [[""] * config.n_probes for _ in jobs]
         left = [config.n_probes] * len(jobs)
@@ -247,8 +248,11 @@ class HuggingFaceSampler:
         device = loaded.model.device.type
         budget = self._batch_tokens or _BATCH_TOKENS.get(device, _DEFAULT_BATCH_TOKENS)
         try:
-            forward = calibrated_forward(loaded.model, [job.prompt for job in jobs])
-            run_jobs(forward, jobs, loaded.text, rule, budget, done)
+            with one_thread_each(device) as workers:
+                forward = calibrated_forward(loaded.model, [job.prompt for job in jobs])
+                # Code that came with a model may keep state between calls.
+                workers = 1 if self._trust_remote_code else workers
+                run_jobs(forward, jobs, loaded.text, rule, budget, done, workers)
         except GeneLogitsError as error:
             raise WorkError(
                 f"model {self._spec!r}, gene {genome.genes[error.gene]!r}: the logits are no "

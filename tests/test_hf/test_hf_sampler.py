@@ -147,6 +147,25 @@ def test_fast_equals_slow(family: str, checkpoint: Any) -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "mamba"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "mamba"])
+def test_threads_change_no_bit(family: str, checkpoint: Any) -> None:
+    """The batches are the same, and each is computed in one thread, however many there are."""
+    genome = Genome.default()
+    populations = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            folder = str(checkpoint(family))
+            sampler = HuggingFaceSampler("tiny", folder, device="cpu", batch_tokens=2000)
+            populations.append(sampler.sample(genome, SamplingConfig(n_probes=8)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert populations[0] == populations[1]
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "mamba"])
 @pytest.mark.parametrize("batch_tokens", [1, 200, 100_000])
 def test_batches_do_not_matter(family: str, batch_tokens: int, checkpoint: Any) -> None:
     """From one probe a batch to all genes at once."""
