@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from pyphylo.store import SampleStore
     from pyphylo.tree.tree import Tree
 
-__all__ = ["RunResult", "check_run_folder", "draw_pictures", "finish_run", "run", "warn_of_unused"]
+__all__ = [
+    "RunResult",
+    "begin_run",
+    "check_run_folder",
+    "draw_pictures",
+    "finish_run",
+    "run",
+    "warn_of_unused",
+]
 
 _FORMAT = "pyphylo-run"
 
@@ -109,6 +117,14 @@ def check_run_folder(out: str | Path) -> Path:
     )
 
 
+def begin_run(folder: Path) -> dict[str, Any]:
+    """Mark a folder as ours, so that the run can be resumed; what ``run.json`` says so far."""
+    summary = {"format": _FORMAT, "version": 1, "pyphylo": __version__, "finished": False}
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write_bytes(folder / "run.json", _json_bytes(summary))
+    return summary
+
+
 def finish_run(
     store: SampleStore,
     names: tuple[str, ...],
@@ -124,8 +140,7 @@ def finish_run(
     from pyphylo.similarity import nei_similarity
     from pyphylo.tree.nj import neighbor_joining
 
-    summary = {"format": _FORMAT, "version": 1, "pyphylo": __version__, "finished": False}
-    atomic_write_bytes(folder / "run.json", _json_bytes(summary))
+    summary = begin_run(folder)
     store.genome.save(folder / "genome.jsonl")
     table = AlleleTable.from_store(store).select(models=names)
     similarity = nei_similarity(table, estimator=estimator, n_threads=n_threads)
