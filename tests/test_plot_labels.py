@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.optimize import isotonic_regression
 
-from pyphylo.plot._labels import box_corners, place_labels
-from pyphylo.plot._ring import isotonic, ring, ring_labels, space_out
+from pyphylo.plot._labels import Labels, Tips, box_corners, place_labels, pull_labels
+from pyphylo.plot._ring import ring, ring_labels
+from pyphylo.plot._slots import branches_crossed, choose_slots, slots_around
 
 finite = st.floats(-100, 100)
 
@@ -48,7 +48,7 @@ def test_placed_labels_cover_neither_each_other_nor_branches(seed: int, n: int) 
     tips = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(40, 120, n)[:, None]
     branches = np.concatenate([np.zeros((n, 2)), tips], axis=1)
     widths = rng.uniform(10, 70, n)
-    found = place_labels(tips, angle, widths, 8.0, 5.0, branches)
+    found = place_labels(Tips(tips, angle, widths, 8.0, 5.0, branches))
     assert found.placed.any()
     boxes = box_corners(found.start, found.angle, widths, 7.0)[found.placed]
     assert overlapping(boxes) == []
@@ -65,34 +65,93 @@ def test_placed_labels_cover_neither_each_other_nor_branches(seed: int, n: int) 
 def test_a_lone_label_continues_its_branch() -> None:
     tips, angle = np.array([[10.0, 0.0], [-10.0, 0.0]]), np.array([0.0, np.pi])
     branches = np.array([[-10.0, 0.0, 10.0, 0.0]])
-    found = place_labels(tips, angle, np.array([30.0, 30.0]), 8.0, 5.0, branches)
+    found = place_labels(Tips(tips, angle, np.array([30.0, 30.0]), 8.0, 5.0, branches))
     np.testing.assert_allclose(found.start, [[15, 0], [-15, 0]], atol=1e-9)
     assert found.angle.tolist() == angle.tolist()
 
 
-@settings(deadline=None)
-@given(arrays(np.float64, st.integers(1, 30), elements=finite))
-def test_isotonic_equals_scipy(values: np.ndarray) -> None:
-    expected = isotonic_regression(values).x
-    np.testing.assert_allclose(isotonic(values), expected, rtol=1e-9, atol=1e-9)
+def test_pulled_labels_keep_off_those_that_stay() -> None:
+    # Three tips in a row look up; the middle one's leader goes up between the outer ones' names.
+    tips = np.array([[-20.0, 0.0], [0.0, 0.0], [20.0, 0.0]])
+    up = np.full(3, np.pi / 2)
+    around = Labels(tips + np.array([0.0, 100.0]), up, np.ones(3, dtype=np.bool_))
+    where = Tips(tips, up, np.full(3, 30.0), 8.0, 5.0, np.empty((0, 4)))
+    labels, at_tip = pull_labels(around, np.array([True, False, True]), where)
+    assert at_tip.tolist() == [True, False, True]
+    np.testing.assert_allclose(labels.start, [[-20, 5], [0, 100], [20, 5]], atol=1e-9)
+    # A leader that goes across keeps the right one from its tip.
+    across = Labels(np.array([[-20.0, 100.0], [40.0, 20.0], [20.0, 100.0]]), up, around.placed)
+    labels, at_tip = pull_labels(across, np.array([True, False, True]), where)
+    assert at_tip.tolist() == [True, False, False]
+    assert labels.start[1:].tolist() == across.start[1:].tolist()
+
+
+def around_circle(slots: np.ndarray, n_slots: int, apart: int) -> bool:
+    """Whether slots go once around, each far enough from the one before."""
+    steps = np.mod(np.diff(slots, append=slots[:1]), n_slots)
+    return len(slots) == 1 or bool(steps.sum() == n_slots and steps.min() >= apart)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 3), st.integers(0, 4))
+def test_slots_around_one_are_the_best_of_all(seed: int, n: int, apart: int, spare: int) -> None:
+    rng = np.random.default_rng(seed)
+    cost, rows = rng.exponential(1, (n, n * apart + spare)), np.arange(n)
+    held, slot = int(rng.integers(n)), int(rng.integers(cost.shape[1]))
+    total, found = slots_around(cost, apart, held, slot)
+    assert found[held] == slot
+    assert around_circle(found, cost.shape[1], apart)
+    best = min(
+        cost[rows, slots].sum()
+        for slots in itertools.product(range(cost.shape[1]), repeat=n)
+        if slots[held] == slot and around_circle(np.array(slots), cost.shape[1], apart)
+    )
+    assert total == pytest.approx(best)
+    assert cost[rows, found].sum() == pytest.approx(best)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("n_slots", [240, 130, 120])
+def test_slots_for_tips_on_a_disc_are_the_best(seed: int, n_slots: int) -> None:
+    rng, n, apart = np.random.default_rng(seed), 24, 5
+    angle = np.sort(rng.uniform(0, 2 * np.pi, n))
+    tips = rng.uniform(0.2, 0.9, n) * np.exp(1j * angle)
+    around = np.exp(2j * np.pi * np.arange(n_slots) / n_slots)
+    cost = np.abs(tips[:, None] - around) ** 2
+    found = choose_slots(cost, apart)
+    best = min(slots_around(cost, apart, 0, slot)[0] for slot in range(n_slots))
+    assert cost[np.arange(n), found].sum() == pytest.approx(best, rel=1e-6)
 
 
 @settings(deadline=None)
-@given(arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 99.99)))
-def test_spaced_out_places_keep_their_distance_and_order(wanted: np.ndarray) -> None:
-    wanted, n, perimeter = np.sort(wanted), len(wanted), 100.0
-    pitch = 0.9 * perimeter / n
-    places = space_out(wanted, perimeter, pitch)
-    assert ((places >= 0) & (places < perimeter + 1e-9)).all()
-    if n > 1:
-        steps = np.mod(np.diff(places, append=places[:1]), perimeter)
-        assert steps.min() >= pitch - 1e-6
-        assert steps.sum() == pytest.approx(perimeter)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 4), st.integers(0, 20))
+def test_slots_keep_their_distance_whatever_they_cost(
+    seed: int, n: int, apart: int, spare: int
+) -> None:
+    cost = np.random.default_rng(seed).exponential(1, (n, n * apart + spare))
+    assert around_circle(choose_slots(cost, apart), cost.shape[1], apart)
 
 
-def test_places_that_are_far_apart_stay() -> None:
-    wanted = np.array([5.0, 30.0, 60.0, 95.0])
-    np.testing.assert_allclose(space_out(wanted, 100.0, 10.0), wanted)
+def cut(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two line segments ``x0, y0, x1, y1`` cross."""
+
+    def side(line: np.ndarray, x: float, y: float) -> float:
+        return float((line[2] - line[0]) * (y - line[1]) - (line[3] - line[1]) * (x - line[0]))
+
+    return side(a, *b[:2]) * side(a, *b[2:]) < 0 and side(b, *a[:2]) * side(b, *a[2:]) < 0
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 12))
+def test_branches_crossed_equals_its_definition(seed: int, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    origin, branches = rng.uniform(-1, 1, 2), rng.uniform(-1, 1, (m, 4))
+    branches[: m // 3, :2] = origin  # those that start there do not count
+    angle = rng.uniform(0, 2 * np.pi, 30)
+    targets = 3 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    ways = [np.concatenate([origin, target]) for target in targets]
+    slow = [sum(cut(way, branch) for branch in branches[m // 3 :]) for way in ways]
+    assert branches_crossed(origin, branches, targets).tolist() == slow
 
 
 @settings(deadline=None)
@@ -114,7 +173,9 @@ def test_ring_labels_do_not_overlap_and_keep_the_order(seed: int, n: int, radius
     rng = np.random.default_rng(seed)
     angle = np.sort(rng.uniform(0, 2 * np.pi, n))
     tips = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(0.3, 1, n)[:, None] * radius
-    found = ring_labels(tips, tips, angle, np.arange(n), 8.0, 14.0)
+    branches = np.concatenate([np.zeros((n, 2)), tips], axis=1)
+    found, strain = ring_labels(tips, tips, angle, np.arange(n), branches, 8.0, 14.0)
+    assert strain > 0
     shown = np.flatnonzero(found.placed)
     perimeter = ring(tips, 14.0)[2][-1]
     assert len(shown) == n or n * 8.0 > perimeter

@@ -125,6 +125,19 @@ def test_unrooted_keeps_lengths_and_crosses_nothing(name: str, tree: Tree) -> No
     assert crossings(xy, tree.parent) == []
 
 
+@settings(deadline=None, max_examples=40)
+@given(trees(least_length=0.05), st.lists(st.floats(0.05, 1), max_size=4))
+def test_nothing_crosses_on_the_way_to_daylight(tree: Tree, parts: list[float]) -> None:
+    walk, lengths = layout.preorder(tree), lengths_of(tree)
+    way = list(layout.towards_daylight(walk, lengths, tree.n_tips, parts))
+    assert way[0].tolist() == layout.equal_angle(walk, lengths, tree.n_tips).tolist()
+    assert len(way) <= 1 + len(parts)
+    for xy in way:
+        drawn = np.hypot(*(xy[:-1] - xy[tree.parent[:-1]]).T)
+        np.testing.assert_allclose(drawn, lengths[:-1], rtol=1e-9)
+        assert crossings(xy, tree.parent) == []
+
+
 @pytest.mark.parametrize("seed", [2, 10])
 def test_nothing_crosses_where_some_nodes_see_no_daylight(seed: int) -> None:
     rng, n = np.random.default_rng(seed), 60

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pyphylo.plot._types import Bools, Floats, Ints
 
-__all__ = ["Labels", "box_corners", "place_labels"]
+__all__ = ["Labels", "Tips", "box_corners", "place_labels", "pull_labels"]
 
 _CELL = 1.0
 """Side of a cell of the map of what is taken, in points."""
@@ -22,6 +22,10 @@ _TURNS = np.deg2rad([0, 6, -6, 12, -12, 20, -20, 30, -30, 42, -42, 56, -56, 70, 
 
 _TURN_COST = 70.0
 """Points of moving out that one radian of turning is worth."""
+
+_NEAT_PUSH = 12.0
+_NEAT_TURN = np.deg2rad(20) + 1e-9
+"""The most that a label with a place to fall back to moves out and turns."""
 
 _AIR = 0.7
 """Space kept free on either side of a label, in points."""
@@ -46,65 +50,72 @@ class Labels:
     placed: Bools
 
 
-def place_labels(
-    tips: Floats,
-    angle: Floats,
-    widths: Floats,
-    height: float,
-    gap: float,
-    branches: Floats,
-) -> Labels:
+@dataclass(frozen=True)
+class Tips:
+    """The tips that labels belong to, in points.
+
+    Parameters
+    ----------
+    xy : ndarray of float64, shape (n, 2)
+    angle : ndarray of float64, shape (n,)
+        Directions of the tips' branches, in radians.
+    widths : ndarray of float64, shape (n,)
+        Widths of the labels.
+    height, gap : float
+        Height of a label, and distance from tip to label.
+    branches : ndarray of float64, shape (m, 4)
+        ``x0, y0, x1, y1`` of what no label may cover.
+    """
+
+    xy: Floats
+    angle: Floats
+    widths: Floats
+    height: float
+    gap: float
+    branches: Floats
+
+
+def place_labels(tips: Tips) -> Labels:
     """Find room for a label at every tip.
 
     A label runs on in the direction of its tip's branch. Where that is taken by a
     branch or a label, it moves out and turns, as little as will do; the line back to
     its tip must be free too. Labels are set from the outermost tip inwards.
+    """
+    n = len(tips.xy)
+    # Until its label is set, each tip keeps the way out along its branch free for it.
+    ways = [
+        _ray(tip, angle, 0.0, tips.gap + tips.height)
+        for tip, angle in zip(tips.xy, tips.angle, strict=True)
+    ]
+    labels = Labels(np.array(tips.xy), np.array(tips.angle), np.zeros(n, dtype=np.bool_))
+    _set(labels, np.ones(n, dtype=np.bool_), tips, ways, _moves(np.inf, np.inf))
+    return labels
+
+
+def pull_labels(labels: Labels, movable: Bools, tips: Tips) -> tuple[Labels, Bools]:
+    """Take labels to their tips where there is room for them, and leave the others.
+
+    As `place_labels`, but a label moves out and turns only a little, and covers no label nor
+    leader (line from tip to label) of those that stay.
 
     Parameters
     ----------
-    tips : ndarray of float64, shape (n, 2)
-    angle : ndarray of float64, shape (n,)
-        Directions of the tips' branches, in radians.
-    widths : ndarray of float64, shape (n,)
-    height, gap : float
-        Height of a label, and distance from tip to label, in points.
-    branches : ndarray of float64, shape (m, 4)
-        ``x0, y0, x1, y1`` of what no label may cover.
+    labels : Labels
+        Where labels are.
+    movable : ndarray of bool, shape (n,)
+        Labels that may be taken to their tips.
+    tips : Tips
 
     Returns
     -------
-    Labels
+    labels : Labels
+    at_tip : ndarray of bool, shape (n,)
+        Those that were taken there.
     """
-    taken = _Taken(tips, branches, float(widths.max(initial=0.0)) + _PUSHES[-1] + gap + height)
-    for tip in tips:
-        taken.add(_disc(tip, gap * 0.7))
-    # Until its label is set, each tip keeps the way out along its branch free for it.
-    exits = [_ray(tip, a, 0.0, gap + height) for tip, a in zip(tips, angle, strict=True)]
-    for way in exits:
-        taken.add(way)
-    pushes, turns = (grid.ravel() for grid in np.meshgrid(_PUSHES, _TURNS))
-    cost = pushes + _TURN_COST * np.abs(turns)
-    ranked = np.argsort(cost, kind="stable")
-    pushes, turns = pushes[ranked], turns[ranked]
-
-    start, direction = np.array(tips), np.array(angle)
-    placed = np.zeros(len(tips), dtype=np.bool_)
-    centre = tips.mean(axis=0) if len(tips) else np.zeros(2)
-    for i in np.argsort(-np.hypot(*(tips - centre).T), kind="stable"):
-        taken.remove(exits[i])
-        taken.remove(_disc(tips[i], gap * 0.7))
-        outline = _outline(float(widths[i]), height)
-        found = _first_free(taken, tips[i], angle[i] + turns, pushes + gap, outline, gap)
-        taken.add(_disc(tips[i], gap * 0.7))
-        if found < 0:
-            continue
-        direction[i] = angle[i] + turns[found]
-        along = np.array([np.cos(direction[i]), np.sin(direction[i])])
-        start[i] = tips[i] + (gap + pushes[found]) * along
-        placed[i] = True
-        taken.add(_filled(start[i], direction[i], float(widths[i]), height))
-        taken.add(_ray(tips[i], direction[i], 0.0, gap + pushes[found]))
-    return Labels(start, direction, placed)
+    ways = [_with_leader(labels, i, tips) for i in range(len(tips.xy))]
+    pulled = Labels(np.array(labels.start), np.array(labels.angle), np.array(labels.placed))
+    return pulled, _set(pulled, movable, tips, ways, _moves(_NEAT_PUSH, _NEAT_TURN))
 
 
 def box_corners(start: Floats, angle: Floats, widths: Floats, height: float) -> Floats:
@@ -113,6 +124,55 @@ def box_corners(start: Floats, angle: Floats, widths: Floats, height: float) -> 
     across = np.stack([-along[:, 1], along[:, 0]], axis=-1) * height / 2
     end = start + along * widths[:, None]
     return np.stack([start - across, end - across, end + across, start + across], axis=1)
+
+
+def _set(
+    labels: Labels,
+    movable: Bools,
+    tips: Tips,
+    ways: list[NDArray[np.complex128]],
+    moves: tuple[Floats, Floats],
+) -> Bools:
+    """Set labels at their tips, from the outermost tip inwards; returns which were set.
+
+    `ways` is what each tip keeps covered until its label is set; `labels` is written to.
+    """
+    gap, (pushes, turns) = tips.gap, moves
+    room = float(tips.widths.max(initial=0.0)) + float(pushes.max()) + gap + tips.height
+    taken = _Taken(np.concatenate([tips.xy, labels.start]), tips.branches, room)
+    for tip, way in zip(tips.xy, ways, strict=True):
+        taken.add(_disc(tip, gap * 0.7))
+        taken.add(way)
+    done = np.zeros(len(tips.xy), dtype=np.bool_)
+    centre = tips.xy.mean(axis=0) if len(tips.xy) else np.zeros(2)
+    for i in np.argsort(-np.hypot(*(tips.xy - centre).T), kind="stable").tolist():
+        if not movable[i]:
+            continue
+        tip, width = tips.xy[i], float(tips.widths[i])
+        taken.remove(ways[i])
+        taken.remove(_disc(tip, gap * 0.7))
+        outline = _outline(width, tips.height)
+        found = _first_free(taken, tip, tips.angle[i] + turns, pushes + gap, outline, gap)
+        taken.add(_disc(tip, gap * 0.7))
+        if found < 0:
+            if labels.placed[i]:
+                taken.add(ways[i])
+            continue
+        angle, reach = float(tips.angle[i] + turns[found]), float(gap + pushes[found])
+        labels.angle[i] = angle
+        labels.start[i] = tip + reach * np.array([np.cos(angle), np.sin(angle)])
+        labels.placed[i] = done[i] = True
+        taken.add(_filled(labels.start[i], angle, width, tips.height))
+        taken.add(_ray(tip, angle, 0.0, reach))
+    return done
+
+
+def _moves(furthest: float, widest: float) -> tuple[Floats, Floats]:
+    """How far a label may move out and turn, what costs least first."""
+    grid = np.meshgrid(_PUSHES[furthest >= _PUSHES], _TURNS[np.abs(_TURNS) <= widest])
+    pushes, turns = (side.ravel() for side in grid)
+    ranked = np.argsort(pushes + _TURN_COST * np.abs(turns), kind="stable")
+    return pushes[ranked], turns[ranked]
 
 
 def _first_free(
@@ -137,8 +197,8 @@ def _first_free(
 class _Taken:
     """A map of cells: how many things cover each."""
 
-    def __init__(self, tips: Floats, branches: Floats, margin: float) -> None:
-        points = np.concatenate([tips, branches[:, :2], branches[:, 2:]])
+    def __init__(self, points: Floats, branches: Floats, margin: float) -> None:
+        points = np.concatenate([points, branches[:, :2], branches[:, 2:]])
         self._low = points.min(axis=0) - margin
         shape = np.ceil((points.max(axis=0) + margin - self._low) / _CELL).astype(int) + 2
         self._count: NDArray[np.int16] = np.zeros(shape, dtype=np.int16)
@@ -171,6 +231,17 @@ def _ray(tip: Floats, angle: float, first: float, last: float) -> NDArray[np.com
     steps = np.arange(first, max(last, first + _CELL), _CELL / 2)
     points: NDArray[np.complex128] = complex(*tip) + steps * np.exp(1j * angle)
     return points
+
+
+def _with_leader(labels: Labels, i: int, tips: Tips) -> NDArray[np.complex128]:
+    """Points all over a label and the line from its tip; none where it is not placed."""
+    if not labels.placed[i]:
+        return np.empty(0, dtype=np.complex128)
+    tip = complex(*tips.xy[i])
+    way = complex(*labels.start[i]) - tip
+    line = tip + way * np.linspace(0, 1, max(2, int(2 * abs(way) / _CELL)))
+    box = _filled(labels.start[i], float(labels.angle[i]), float(tips.widths[i]), tips.height)
+    return np.concatenate([line, box])
 
 
 def _disc(tip: Floats, radius: float) -> NDArray[np.complex128]:

@@ -9,7 +9,7 @@ before children.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "rectangular",
     "scale_bar",
     "tip_order",
+    "towards_daylight",
 ]
 
 _FLOOR = 1e-7
@@ -184,30 +185,53 @@ def equal_angle(walk: Preorder, lengths: Floats, n_tips: int) -> Floats:
 def equal_daylight(walk: Preorder, lengths: Floats, n_tips: int, sweeps: int = 6) -> Floats:
     """Unrooted layout in which the subtrees at a node are parted by equal gaps.
 
-    Starts from `equal_angle`. A node sees each subtree around it, the one towards the
-    root included, under an angle; whole subtrees are turned about the node until the gaps
-    between them (the daylight) are equal. Turning keeps the branch lengths. A node that
-    sees no daylight is left as it is.
+    The last of `towards_daylight`, which goes there in whole turns.
+    """
+    *_, last = towards_daylight(walk, lengths, n_tips, [1.0] * sweeps)
+    return last
 
-    Returns
-    -------
+
+def towards_daylight(
+    walk: Preorder, lengths: Floats, n_tips: int, parts: Sequence[float]
+) -> Iterator[Floats]:
+    """Unrooted layouts on the way from equal angles to equal daylight.
+
+    The first is `equal_angle`, and each further one is a sweep over all nodes away from
+    the one before. A node sees each subtree around it, the one towards the root included,
+    under an angle; whole subtrees are turned about the node until the gaps between them
+    (the daylight) are equal, or part of the way. Turning keeps the branch lengths. A node
+    that sees no daylight is left as it is.
+
+    Parameters
+    ----------
+    walk : Preorder
+    lengths : ndarray of float64, shape (n_nodes,)
+        From `drawn_lengths`.
+    n_tips : int
+    parts : sequence of float
+        How much of each turn is made in each sweep, above 0 and at most 1.
+
+    Yields
+    ------
     ndarray of float64, shape (n_nodes, 2)
-        Coordinates; the root is at the origin. O(sweeps * n_nodes**2), in array operations.
+        Coordinates; the root is at the origin. At most ``1 + len(parts)`` times, each but
+        the first O(n_nodes**2), in array operations.
 
     References
     ----------
     Felsenstein, Inferring Phylogenies (2004), chapter 34.
     """
     z = _equal_angle(walk, _with_floor(lengths), n_tips)
+    yield _as_xy(walk, z)
     inner = [(int(p), walk.children(int(p))) for p in np.flatnonzero(walk.size > 1)]
     # A node with two neighbours is a point on a straight line: there is nothing to balance.
     inner = [(p, kids) for p, kids in inner if len(kids) + (p > 0) > 2]
     euler = _euler(walk)
-    for _ in range(sweeps):
-        turned = [_balance(z, walk, euler, place, kids) for place, kids in inner]
-        if max(turned, default=0.0) < _SETTLED:
+    for part in parts:
+        turned = [_balance(z, walk, euler, place, kids, part) for place, kids in inner]
+        yield _as_xy(walk, z)
+        if max(turned, default=0.0) < _SETTLED * part:
             break
-    return _as_xy(walk, z)
 
 
 def branch_family(parent: ArrayLike, tip_family: Ints, *, both_sides: bool = False) -> Ints:
@@ -315,8 +339,9 @@ def _balance(
     euler: tuple[Ints, Ints],
     place: int,
     kids: list[int],
+    part: float,
 ) -> float:
-    """Give the subtrees around a place equal daylight; returns the largest turn made."""
+    """Turn the subtrees around a place towards equal daylight; returns the largest turn."""
     end = place + int(walk.size[place])
     sight = np.angle(z - z[place])
     # Along a branch that does not touch the place, the line of sight turns by less than half
@@ -337,19 +362,19 @@ def _balance(
     for kid in kids:
         seen = path[kid : kid + int(walk.size[kid])] - path[kid]
         arcs.append((sight[kid] + seen.min(), float(np.ptp(seen))))
-    gap = (2 * np.pi - sum(width for _, width in arcs)) / len(arcs)
-    if gap < 0:
+    light = 2 * np.pi - sum(width for _, width in arcs)
+    if light < 0:
         return 0.0
 
-    # Invariant: `edge` is where the arcs set so far end; the first arc stays where it is.
-    largest = 0.0
-    edge = arcs[0][0] + arcs[0][1]
+    # Invariant: `by` is what the arcs so far need; the first arc stays where it is. A gap lies
+    # between none and all of the light, so one taken from angles is the nearest to half of it.
+    largest, by = 0.0, 0.0
     fixed = kids if place else kids[1:]
-    for kid, (start, width) in zip(fixed, arcs[1:], strict=True):
-        by = edge + gap - start
-        by -= 2 * np.pi * round(by / (2 * np.pi))
-        part = slice(kid, kid + int(walk.size[kid]))
-        z[part] = z[place] + (z[part] - z[place]) * complex(math.cos(by), math.sin(by))
-        largest = max(largest, abs(by))
-        edge += gap + width
+    for kid, (before, width), (start, _) in zip(fixed, arcs, arcs[1:], strict=False):
+        gap = light / 2 + math.remainder(start - before - width - light / 2, 2 * math.pi)
+        by += light / len(arcs) - gap
+        now = part * by
+        below = slice(kid, kid + int(walk.size[kid]))
+        z[below] = z[place] + (z[below] - z[place]) * complex(math.cos(now), math.sin(now))
+        largest = max(largest, abs(now))
     return largest

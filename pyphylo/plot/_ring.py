@@ -5,24 +5,41 @@ from __future__ import annotations
 import numpy as np
 
 from pyphylo.plot._labels import Labels
+from pyphylo.plot._slots import branches_crossed, choose_slots
 from pyphylo.plot._types import Floats, Ints
 
-__all__ = ["isotonic", "ring", "ring_labels", "space_out"]
+__all__ = ["ring", "ring_labels"]
 
 _SAMPLES = 2048
 _SMOOTHING = 0.2
 """Standard deviation (radians) of the Gaussian that rounds the ring's corners."""
 
+_FINE = 5
+"""Slots to a label: how finely a label can be shifted along the ring."""
+
+_BEND = 0.3
+"""Cost of a leader at a right angle to its tip's branch, or to its label."""
+
+_CROSSING = 1.0
+"""Cost of a leader that crosses a branch; a leader as long as the ring's radius costs 1."""
+
 
 def ring_labels(
-    nodes: Floats, tips: Floats, angle: Floats, order: Ints, pitch: float, margin: float
-) -> Labels:
+    nodes: Floats,
+    tips: Floats,
+    angle: Floats,
+    order: Ints,
+    branches: Floats,
+    pitch: float,
+    margin: float,
+) -> tuple[Labels, float]:
     """Labels on a convex ring around a tree, in the order in which the tips follow each other.
 
-    Each label stands across the ring. Among all ways to keep the order and a
-    distance of `pitch`, labels take the one closest, in least squares, to where their tips'
-    branches point. Where the ring is too short for all, every second is left out, or
-    two of three, and so on.
+    Each label stands across the ring. Ways out from the tips that cross no branch reach
+    the ring in the tips' order, so labels keep it; within that, and at a distance of
+    `pitch`, they are where their leaders, straight lines from the tips, are cheapest in all:
+    short, with few bends and next to no branch in the way. Where the ring is too short for
+    all, every second is left out, or two of three, and so on.
 
     Parameters
     ----------
@@ -33,30 +50,37 @@ def ring_labels(
         Directions of the tips' branches, in radians.
     order : ndarray of int64, shape (n,)
         The tips, counterclockwise.
+    branches : ndarray of float64, shape (m, 4)
+        ``x0, y0, x1, y1`` of each.
     pitch, margin : float
         Least distance between labels, and between tree and ring, in points.
 
     Returns
     -------
-    Labels
+    labels : Labels
+    strain : float
+        Mean cost of a leader: what the layout of the tree asks of its names. O(n * m + n * slots).
     """
     points, normal, along = ring(nodes, margin)
     perimeter = float(along[-1])
     every = max(1, int(np.ceil(len(order) * pitch / perimeter)))
     shown = order[: len(order) - len(order) % every or None : every]
 
-    outwards = tips[shown] - points[:-1].mean(axis=0)
-    outwards /= np.maximum(np.hypot(*outwards.T), 1e-9)[:, None]
-    wanted = np.stack([np.cos(angle[shown]), np.sin(angle[shown])], axis=1) + outwards
-    place = space_out(_seen_at(points, along, tips[shown], wanted), perimeter, pitch)
+    n_slots = max(int(_FINE * perimeter / pitch), _FINE * len(shown))
+    place = perimeter * np.arange(n_slots) / n_slots
+    slots = np.stack([np.interp(place, along, points[:, axis]) for axis in (0, 1)], axis=1)
+    facing = np.interp(place, along, normal)
+    radius = perimeter / (2 * np.pi)
+    cost = np.stack(
+        [_leader_cost(tips[t], angle[t], branches, slots, facing, radius) for t in shown.tolist()]
+    )
+    chosen = choose_slots(cost, _FINE)
 
     start, direction = np.array(tips), np.array(angle)
     placed = np.zeros(len(tips), dtype=np.bool_)
-    placed[shown] = True
-    for axis in (0, 1):
-        start[shown, axis] = np.interp(place, along, points[:, axis])
-    direction[shown] = np.interp(place, along, normal)
-    return Labels(start, direction, placed)
+    start[shown], direction[shown], placed[shown] = slots[chosen], facing[chosen], True
+    strain = float(cost[np.arange(len(shown)), chosen].mean())
+    return Labels(start, direction, placed), strain
 
 
 def ring(nodes: Floats, margin: float) -> tuple[Floats, Floats, Floats]:
@@ -89,60 +113,14 @@ def ring(nodes: Floats, margin: float) -> tuple[Floats, Floats, Floats]:
     return points, normal, np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def space_out(wanted: Floats, perimeter: float, pitch: float) -> Floats:
-    """Places on a closed curve, in the given order, at least `pitch` apart.
-
-    Parameters
-    ----------
-    wanted : ndarray of float64, shape (n,)
-        Where each would be best, in ``[0, perimeter)``; ``n * pitch <= perimeter``.
-    perimeter, pitch : float
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        The places nearest to `wanted` in least squares, with the curve cut open where
-        the wish leaves the widest gap. O(n) after a sort of the gaps.
-    """
-    n = len(wanted)
-    gaps = np.diff(wanted, append=wanted[:1])
-    gaps -= perimeter * np.round(gaps / perimeter)
-    first = (int(np.argmax(gaps)) + 1) % n
-    unrolled = wanted[first] + np.concatenate([[0.0], np.cumsum(np.roll(gaps, -first)[:-1])])
-    # Less the room that those before it take, places only have to grow: isotonic regression.
-    room = pitch * np.arange(n)
-    slack = perimeter - n * pitch
-    free = isotonic(unrolled - room)
-    low = float(np.clip(np.median(free) - slack / 2, free[0], max(free[0], free[-1] - slack)))
-    places = np.empty(n)
-    places[(first + np.arange(n)) % n] = np.clip(free, low, low + max(slack, 0.0)) + room
-    return np.mod(places, perimeter)
-
-
-def isotonic(values: Floats) -> Floats:
-    """The numbers nearest to `values` in least squares that never fall.
-
-    Pool adjacent violators, O(n). `scipy.optimize.isotonic_regression` does the
-    same, but importing it takes longer than drawing the tree.
-    """
-    # Invariant: the blocks' means grow, and each block is the best constant for its values.
-    totals: list[float] = []
-    counts: list[int] = []
-    for value in values.tolist():
-        total, count = value, 1
-        while totals and totals[-1] * count >= total * counts[-1]:
-            total += totals.pop()
-            count += counts.pop()
-        totals.append(total)
-        counts.append(count)
-    return np.repeat(np.array(totals) / np.array(counts), counts)
-
-
-def _seen_at(points: Floats, along: Floats, tips: Floats, direction: Floats) -> Floats:
-    """Where on the ring each tip looks in its direction."""
-    sight = points[None, :-1] - tips[:, None]
-    cross = direction[:, None, 0] * sight[..., 1] - direction[:, None, 1] * sight[..., 0]
-    ahead = (direction[:, None] * sight).sum(axis=-1)
-    off = np.abs(np.arctan2(cross, ahead))
-    seen: Floats = along[off.argmin(axis=1)]
-    return seen
+def _leader_cost(
+    tip: Floats, angle: float, branches: Floats, slots: Floats, facing: Floats, radius: float
+) -> Floats:
+    """Cost of a straight line from a tip to each slot."""
+    way = slots - tip
+    length = np.hypot(way[:, 0], way[:, 1])
+    towards = np.arctan2(way[:, 1], way[:, 0])
+    bends = 2 - np.cos(towards - angle) - np.cos(towards - facing)
+    crossed = branches_crossed(tip, branches, slots)
+    cost: Floats = (length / radius) ** 2 + _BEND * bends + _CROSSING * crossed
+    return cost

@@ -42,8 +42,9 @@ def plot_tree(
     tree : pyphylo.tree.Tree
     layout : {"rectangular", "unrooted"}
         ``"rectangular"`` starts from the tree's stored root: root the tree first if need
-        be. ``"unrooted"`` is the equal-daylight layout (equal-angle above some 3,800 tips,
-        for which daylight takes too long).
+        be. ``"unrooted"`` lies between the equal-angle and the equal-daylight layout, where
+        names come closest to their tips; without names, above 400 tips, it is equal-daylight,
+        and equal-angle above some 3,800, for which daylight takes too long.
     families : mapping of str to str, optional
         Family of each tip; tips without one are grey. Other names are passed over.
     ax : matplotlib.axes.Axes, optional

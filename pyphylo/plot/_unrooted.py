@@ -2,74 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, support_level
 from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke
-from pyphylo.plot._labels import Labels, box_corners, place_labels
-from pyphylo.plot._layout import (
-    branch_family,
-    equal_angle,
-    equal_daylight,
-    scale_bar,
-    tip_order,
-)
-from pyphylo.plot._ring import ring_labels
-from pyphylo.plot._text import fit_text, font, text_width
+from pyphylo.plot._layout import branch_family, scale_bar
+from pyphylo.plot._spread import GAP, WIDEST_NAME, Spread, first_scale, lay_out, spread
+from pyphylo.plot._text import font
 from pyphylo.plot._types import Floats, Ints
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Spread", "draw_unrooted", "spread"]
+__all__ = ["draw_unrooted"]
 
-_MOST_NAMES = 400
-"""Tips above which names are left out."""
-
-_MOST_AT_TIPS = 60
-"""Tips above which names are not tried at the tips themselves but set on a ring."""
-
-_DAYLIGHT = 6e7
-"""Nodes squared times sweeps of the daylight layout that a picture may cost."""
-
-_WIDEST_NAME = 150.0
-_LARGEST = 1150.0
 _NARROWEST = 260.0
-_HEIGHT = 1.1
-"""Height of a label, in font sizes."""
-
-_GAP = 0.75
-"""Distance from tip to label, in font sizes."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A tree spread out, in points.
-
-    Parameters
-    ----------
-    xy : ndarray of float64, shape (n_nodes, 2)
-    scale : float
-        Points per unit of branch length.
-    size : float
-        Font size of the names.
-    names : tuple of str
-        As drawn; empty where there are none.
-    labels : Labels
-    low, high : ndarray of float64, shape (2,)
-        Corners of what everything covers.
-    """
-
-    xy: Floats
-    scale: float
-    size: float
-    names: tuple[str, ...]
-    labels: Labels
-    low: Floats
-    high: Floats
 
 
 def draw_unrooted(drawing: Drawing, ax: Axes | None, title: str | None) -> Canvas:
@@ -105,89 +55,16 @@ def draw_unrooted(drawing: Drawing, ax: Axes | None, title: str | None) -> Canva
     return canvas
 
 
-def spread(
-    drawing: Drawing, plane: Floats, scale: float, size: float, widest: float = _WIDEST_NAME
-) -> Spread:
-    """Set a tree of given coordinates at a scale, and names around it.
-
-    Parameters
-    ----------
-    plane : ndarray of float64, shape (n_nodes, 2)
-        In units of branch length.
-    scale : float
-        Points per unit.
-    size, widest : float
-        Font size, and width to which names are cut, in points.
-    """
-    n = drawing.n_tips
-    xy = plane * scale
-    named = n <= _MOST_NAMES
-    names = tuple(fit_text(name, size, widest) for name in drawing.names) if named else ()
-    widths = np.array([text_width(name, size) for name in names])
-    along = plane[:n] - plane[drawing.parent[:n]]
-    angle = np.arctan2(along[:, 1], along[:, 0])
-    if named:
-        labels = _labels(drawing, xy, angle, widths, size)
-        boxes = box_corners(labels.start, labels.angle, widths, _HEIGHT * size)
-        covered = np.concatenate([xy, boxes[labels.placed].reshape(-1, 2)])
-    else:
-        labels = Labels(xy[:n], angle, np.zeros(n, dtype=np.bool_))
-        covered = xy
-    low, high = covered.min(axis=0) - 2, covered.max(axis=0) + 2
-    return Spread(xy, scale, size, names, labels, low, high)
-
-
-def _labels(drawing: Drawing, xy: Floats, angle: Floats, widths: Floats, size: float) -> Labels:
-    """Labels at the tips where there is room for all of them, else on a ring."""
-    n = drawing.n_tips
-    height, gap = _HEIGHT * size, _GAP * size
-    if n <= _MOST_AT_TIPS:
-        branches = np.concatenate([xy[drawing.parent[:-1]], xy[:-1]], axis=1)
-        labels = place_labels(xy[:n], angle, widths, height, gap, branches)
-        if labels.placed.all():
-            return labels
-    order = tip_order(drawing.walk, n)
-    return ring_labels(xy, xy[:n], angle, order, height, 2 * size)
-
-
 def _furniture(size: float) -> float:
     return float(np.clip(size + 0.8, 6.5, 9.0))
-
-
-def _coordinates(drawing: Drawing) -> Floats:
-    sweeps = min(6, int(_DAYLIGHT / len(drawing.parent) ** 2))
-    if sweeps:
-        return equal_daylight(drawing.walk, drawing.lengths, drawing.n_tips, sweeps)
-    return equal_angle(drawing.walk, drawing.lengths, drawing.n_tips)
-
-
-def _turned(plane: Floats, ratio: float) -> Floats:
-    """The coordinates, turned to the angle at which they best fill a box of a ratio of sides."""
-    best, least = plane, np.inf
-    for angle in np.deg2rad(np.arange(0, 180, 5)):
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        turned = plane @ turn
-        width, height = np.ptp(turned, axis=0)
-        need = max(width / ratio, height)
-        if need < least * (1 - 1e-9):
-            best, least = turned, need
-    return best
-
-
-def _first_scale(drawing: Drawing, plane: Floats) -> float:
-    """A scale at which names should find room."""
-    n = drawing.n_tips
-    wanted = np.clip(0.55 * n * font_size(n), 230.0, _LARGEST)
-    extent = float(np.ptp(plane, axis=0).max())
-    return float(wanted) / extent if extent > 0 else 1.0
 
 
 def _on_own_figure(
     drawing: Drawing, size: float, title: str | None
 ) -> tuple[Canvas, Legend, Spread]:
     """The tree at a scale that suits it, and a canvas around it."""
-    plane = _turned(_coordinates(drawing), 1.35)
-    found = spread(drawing, plane, _first_scale(drawing, plane), font_size(drawing.n_tips))
+    plane = lay_out(drawing, 1.35)
+    found = spread(drawing, plane, first_scale(drawing, plane), font_size(drawing.n_tips))
     width, height = (found.high - found.low).tolist()
     width = max(width, _NARROWEST)
     legend = Legend.flow(drawing.style, width, size)
@@ -196,13 +73,13 @@ def _on_own_figure(
 
 def _fitted(drawing: Drawing, room: Floats) -> Spread:
     """The tree at the largest scale, nearly, at which it and its names fit into `room` points."""
-    plane = _turned(_coordinates(drawing), float(room[0] / room[1]))
+    plane = lay_out(drawing, float(room[0] / room[1]))
     extent = np.maximum(np.ptp(plane, axis=0), 1e-12)
     # In a small box long names in a large font would leave no room for the tree.
     least = float(room.min())
     size = float(np.clip(least / 45, MIN_FONT, font_size(drawing.n_tips)))
-    widest = min(_WIDEST_NAME, 0.28 * least)
-    found = spread(drawing, plane, _first_scale(drawing, plane), size, widest)
+    widest = min(WIDEST_NAME, 0.28 * least)
+    found = spread(drawing, plane, first_scale(drawing, plane), size, widest)
     for _ in range(6):
         around = (found.high - found.low) - extent * found.scale
         need = found.high - found.low
@@ -240,7 +117,7 @@ def _branches(canvas: Canvas, drawing: Drawing, found: Spread) -> None:
 def _leaders(canvas: Canvas, drawing: Drawing, found: Spread) -> None:
     """Thin lines from tips to the labels that had to move out."""
     tips = found.xy[: len(found.labels.start)]
-    away = np.hypot(*(found.labels.start - tips).T) > 2.2 * _GAP * found.size
+    away = np.hypot(*(found.labels.start - tips).T) > 2.2 * GAP * found.size
     moved: Ints = np.flatnonzero(found.labels.placed & away)
     end = (
         found.labels.start[moved]
