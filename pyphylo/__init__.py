@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as _numpy  # noqa: F401  (the one library that is always loaded)
 
-from pyphylo import _core  # noqa: F401
+from pyphylo._locate_core import add_installed_core as _add_installed_core
 from pyphylo._version import __version__
 from pyphylo.errors import (
     FileFormatError,
@@ -22,6 +22,10 @@ from pyphylo.errors import (
     PyphyloWarning,
     WorkError,
 )
+
+_add_installed_core(__path__)
+
+from pyphylo import _core  # noqa: E402, F401
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleRule as AlleleRule

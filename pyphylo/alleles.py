@@ -86,7 +86,8 @@ class AlleleRule:
         """The allele of one completion."""
         text = clean_text(text)
         if self.normalize is not None:
-            text = unicodedata.normalize(self.normalize, text)  # type: ignore[arg-type]
+            form: Any = self.normalize
+            text = unicodedata.normalize(form, text)
         for characters in self.strip:
             text = text.lstrip(characters)
         return text[: self.chars]
@@ -94,7 +95,11 @@ class AlleleRule:
     def apply(self, completions: Strings) -> Strings:
         """The alleles of an Arrow array of completions, as a large_string array."""
         if self.normalize is not None:
-            completions = pc.utf8_normalize(completions, form=self.normalize)
+            # Not Arrow's own: some versions decompose where they should compose.
+            form: Any = self.normalize
+            different = completions.dictionary_encode()
+            texts = [unicodedata.normalize(form, text) for text in different.dictionary.to_pylist()]
+            completions = pa.array(texts, pa.large_string()).take(different.indices)
         for characters in self.strip:
             completions = pc.utf8_ltrim(completions, characters=characters)
         return pc.utf8_slice_codeunits(completions, start=0, stop=self.chars).cast(
@@ -177,7 +182,7 @@ class AlleleTable:
             shard = store.read(name)
             builder.add_models([name])
             genes = shard.table.column("gene").to_numpy().astype(np.int32, copy=False)
-            alleles = rule.apply(shard.table.column("completion")).combine_chunks()
+            alleles = rule.apply(shard.table.column("completion").combine_chunks())
             add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles, None)
             identities[name] = shard.identity.to_dict()
         provenance = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,18 @@ def test_import_takes_little_longer_than_numpy():
 def test_every_public_name_resolves():
     code = "import pyphylo\nfor n in pyphylo.__all__: assert getattr(pyphylo, n) is not None, n"
     assert "pyphylo" in loaded(code)
+
+
+def test_a_source_tree_uses_the_installed_core():
+    """Python started in a checkout imports the package from there."""
+    source = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", "import pyphylo as pp; print(pp.AlleleRule()(' abcde'))"],
+        capture_output=True,
+        text=True,
+        cwd=source,
+    )
+    assert (done.stdout, done.stderr) == ("abcd\n", "")
 
 
 def test_versions_agree():

@@ -356,7 +356,9 @@ def test_what_cannot_be_drawn_is_refused(call: object, words: str) -> None:
 
 def test_plot_loads_matplotlib_only_to_draw() -> None:
     code = "import sys, pyphylo.plot; print('matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    )
     assert done.stdout.strip() == "False"
 
 
