@@ -41,8 +41,12 @@ def atomic_path(path: str | Path, write: Callable[[Path], None]) -> None:
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
         part.replace(target)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # Libraries that write streams do not know which file it is.
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise OSError(error.errno, reason, str(path)) from error
         raise
     _sync_folder(target.parent)
 

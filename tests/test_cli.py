@@ -229,6 +229,13 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(capsys, tmp_path, matri
     refused(capsys, "No space left", "tree", matrix, "-o", target, "--no-pictures", code=1)
     assert not target.exists()
     assert not (tmp_path / "t.nwk.part").is_symlink()
+    for suffix in (".npz", ".csv", ".phy", ".parquet"):
+        target = tmp_path / f"copy{suffix}"
+        target.with_name(target.name + ".part").symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left") as error:
+            pp.DistanceMatrix.load(matrix).save(target)
+        assert error.value.filename == str(target)
+        assert not target.exists()
 
 
 def test_closed_pipe_is_quiet():
