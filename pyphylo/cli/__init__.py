@@ -16,7 +16,7 @@ from pyphylo.errors import InputError, PyphyloError, PyphyloWarning
 __all__ = ["build_parser", "main"]
 
 _COMMANDS = {
-    # demo
+    "demo": "demo",
     "run": "run",
     "genes": "genes",
     "sample": "sample",
