@@ -1,12 +1,14 @@
-"""Checks that every room makes of the names that travel with numbers."""
+"""Checks that every room makes of names and whole numbers."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 from pyphylo.errors import InputError
 
-__all__ = ["check_names", "clean_text"]
+__all__ = ["check_names", "clean_text", "whole_number"]
 
 
 def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
@@ -42,3 +44,14 @@ def clean_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def whole_number(value: Any, name: str, least: int) -> int:
+    """The value as an int (NumPy's count too), refused where it is none or below `least`."""
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return number

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyphylo import _core
 from pyphylo._files import atomic_path
-from pyphylo._names import check_names, clean_text
+from pyphylo._names import check_names, clean_text, whole_number
 from pyphylo._rows import RowArrays, Strings, add_counts, gather_records, string_buffers
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError, InputError
@@ -70,15 +70,13 @@ class AlleleRule:
     ) -> None:
         if preset not in _PRESETS:
             raise InputError(f"unknown preset {preset!r}; known: 'paper', 'colab'")
-        if not isinstance(chars, int) or isinstance(chars, bool) or chars < 1:
-            raise InputError(f"chars must be a whole number of at least 1, not {chars!r}")
         if normalize not in (None, "NFC", "NFD", "NFKC", "NFKD"):
             raise InputError(f"unknown normalisation {normalize!r}; known: NFC, NFD, NFKC, NFKD")
         stripped = _PRESETS[preset] if strip is None else tuple(strip)
         if isinstance(strip, str) or not all(isinstance(s, str) and s for s in stripped):
             raise InputError(f"strip must be a sequence of non-empty strings, not {strip!r}")
         object.__setattr__(self, "preset", preset)
-        object.__setattr__(self, "chars", chars)
+        object.__setattr__(self, "chars", whole_number(chars, "chars", 1))
         object.__setattr__(self, "strip", stripped)
         object.__setattr__(self, "normalize", normalize)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyphylo import _core
 from pyphylo._matrix import LabelledMatrix
 from pyphylo._memory import require_memory
+from pyphylo._names import whole_number
 from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloWarning
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from pyphylo.alleles import AlleleTable
 
-__all__ = ["RectangularSimilarity", "SimilarityMatrix", "check_threads", "nei_similarity"]
+__all__ = ["RectangularSimilarity", "SimilarityMatrix", "nei_similarity"]
 
 _ESTIMATORS = {"plugin": _core.Estimator.plugin, "unbiased": _core.Estimator.unbiased}
 _NAMED = 5
@@ -134,7 +135,7 @@ def nei_similarity(
     """
     if estimator not in _ESTIMATORS:
         raise InputError(f"unknown estimator {estimator!r}; known: 'plugin', 'unbiased'")
-    check_threads(n_threads)
+    n_threads = whole_number(n_threads, "n_threads", 0)
     joined = table if other is None else table.join(other)
     rows = len(table.models)
     if not rows or (other is not None and not other.models):
@@ -150,12 +151,6 @@ def nei_similarity(
         return RectangularSimilarity(values, table.models, column_ids)
     provenance = {**joined.provenance, "pyphylo": __version__, "estimator": estimator}
     return SimilarityMatrix._trusted(values, table.models, provenance)
-
-
-def check_threads(n_threads: int) -> None:
-    """Refuse a thread number that is not a whole number of at least 0."""
-    if not isinstance(n_threads, int) or isinstance(n_threads, bool) or n_threads < 0:
-        raise InputError(f"n_threads must be a whole number of at least 0, not {n_threads!r}")
 
 
 def _usable_cells(table: AlleleTable) -> _core.AlleleTable:

@@ -210,6 +210,13 @@ def test_bad_input_is_one_line(capsys, tmp_path, completions, matrix):
     assert {p.name for p in tmp_path.iterdir()} == {"store", "completions.jsonl", "d.csv"}
 
 
+def test_one_model_has_no_distance(capsys, tmp_path, completions):
+    completions.write_text('{"model": "a", "gene": "g", "completion": "x"}\n')
+    call(capsys, "import", completions, "--store", tmp_path / "store")
+    refused(capsys, "holds 1 models", "distance", tmp_path / "store", "-o", tmp_path / "d.npz")
+    assert not (tmp_path / "d.npz").exists()
+
+
 def test_unknown_models_are_refused_before_work(capsys, tmp_path):
     store = tmp_path / "store"
     refused(capsys, "'./none'", "sample", "./none", "--store", store)

@@ -287,7 +287,7 @@ def test_a_damaged_note_is_named(family: Family, out: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="file' cannot be a folder of models: File exists"):
         breed_small(tmp_path / "file")
 
 

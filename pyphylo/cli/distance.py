@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, positive
+from pyphylo.errors import InputError
 
 __all__ = ["add_parser"]
 
@@ -37,6 +38,10 @@ def _run(args: argparse.Namespace) -> Outcome:
     check_matrix_path(target)
     store = SampleStore.open(args.store)
     table = AlleleTable.from_store(store, AlleleRule(args.preset, chars=args.chars))
+    if len(table.models) < 2:
+        raise InputError(
+            f"store {args.store!r} holds {len(table.models)} models; a distance needs two"
+        )
     distances = nei_distance(table, estimator=args.estimator, n_threads=args.threads)
     distances.save(target)
     data = {

@@ -28,6 +28,7 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument(
         "--similarity", action="store_true", help="the matrix holds similarities, not distances"
     )
+    parser.add_argument("--method", choices=("nj",), default="nj", help="neighbor joining")
     parser.add_argument("--root", metavar="midpoint|NAME", help="root the tree (default: unrooted)")
     parser.add_argument("--negative", choices=("clamp", "keep"), default="clamp")
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")

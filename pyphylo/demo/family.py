@@ -65,10 +65,10 @@ def breed(
 ) -> Family:
     """Train a family of small language models on text that Python carries.
 
-    Nothing is downloaded. Tips go to ``out/models``, their ancestors (4 MB each) to
-    ``out/ancestors``, the true tree to ``out/true.nwk`` and the tips' families to
-    ``out/metadata.csv``. A model that an earlier call finished is not trained
-    again, so the same call continues one that was killed.
+    Nothing is downloaded. Tips go to ``out/models`` and their ancestors to
+    ``out/ancestors`` (some 2 MB each), the true tree to ``out/true.nwk`` and the tips'
+    families to ``out/metadata.csv``. A model that an earlier call finished is not
+    trained again, so the same call continues one that was killed.
 
     Parameters
     ----------
@@ -91,15 +91,17 @@ def breed(
     Raises
     ------
     InputError
-        When `out` is no folder, or holds models bred in another way (another seed,
+        When `out` cannot be a folder, or holds models bred in another way (another seed,
         budget, version of Python); nothing has been changed then.
     WorkError
         When this Python lacks text that the models learn from.
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
-    if Path(out).exists() and not Path(out).is_dir():
-        raise InputError(f"cannot breed models into {str(out)!r}: it is not a folder")
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{str(out)!r} cannot be a folder of models: {error.strerror}") from None
     budget = budget or Budget()
     plan = breeding_plan(budget, families)
     texts = {kind: passages(kind) for kind, _ in plan[0].texts}

@@ -69,7 +69,7 @@ def _sources(kind: str) -> Iterator[str]:
     for name in _MODULES[kind]:
         try:
             spec = find_spec(name)
-        except ModuleNotFoundError:
+        except ImportError:
             continue
         get_source = getattr(spec.loader, "get_source", None) if spec else None
         source = get_source(name) if get_source else None
@@ -116,7 +116,7 @@ def _docstrings() -> Iterator[str]:
 def _bytecode() -> Iterator[str]:
     """What the interpreter runs."""
     for source in _sources("bytecode"):
-        for code in _functions(compile(source, "", "exec", dont_inherit=True)):
+        for code in _functions(compile(source, "", "exec", dont_inherit=True, optimize=0)):
             lines = [f"Disassembly of {code.co_name}:"]
             for step in dis.get_instructions(code):
                 value = _shown(step)
@@ -159,8 +159,10 @@ def _help() -> Iterator[str]:
 
 def _manual() -> Iterator[str]:
     """The language reference, as `help()` prints it."""
-    from pydoc_data.topics import topics
-
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        return
     for name in sorted(topics):
         yield topics[name].strip() + "\n"
 

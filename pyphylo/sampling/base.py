@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from pyphylo._names import whole_number
 from pyphylo.errors import InputError
 from pyphylo.genome import Genome
 
@@ -47,14 +48,15 @@ class SamplingConfig:
     mode: str = "sample"
 
     def __post_init__(self) -> None:
-        for name in ("n_probes", "chars", "max_new_tokens"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
-            raise InputError(f"seed must be a whole number of at least 0, not {self.seed!r}")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise InputError(f"temperature must be above 0, not {self.temperature!r}")
+        for name, least in (("n_probes", 1), ("chars", 1), ("max_new_tokens", 1), ("seed", 0)):
+            object.__setattr__(self, name, whole_number(getattr(self, name), name, least))
+        try:
+            temperature = float(self.temperature)
+        except (TypeError, ValueError):
+            temperature = math.nan
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise InputError(f"temperature must be a number above 0, not {self.temperature!r}")
+        object.__setattr__(self, "temperature", temperature)
         if self.mode != "sample":
             raise InputError(f"unknown mode {self.mode!r}; known: 'sample'")
 

@@ -93,8 +93,12 @@ def test_refused_before_any_work(models, tmp_path):
         pp.sample(unknown, GENOME, store=store, **FAST)
     with pytest.raises(pp.InputError, match="without a prompt"):
         pp.sample(models, pp.Genome(["g"], [None]), store=store)
-    with pytest.raises(pp.InputError, match="temperature"):
-        pp.sample(models, GENOME, store=store, temperature=0)
+    for temperature in (0, -1, float("nan"), "hot"):
+        with pytest.raises(pp.InputError, match="temperature"):
+            pp.sample(models, GENOME, store=store, temperature=temperature)
+    for probes in (0, 1.5, True, "8"):
+        with pytest.raises(pp.InputError, match="n_probes"):
+            pp.sample(models, GENOME, store=store, n_probes=probes)
     with pytest.raises(pp.InputError, match="no models"):
         pp.sample([], GENOME, store=store)
     assert not store.exists()
@@ -116,6 +120,13 @@ def test_changed_weights_are_another_model(own_copy, tmp_path):
     (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
     with pytest.raises(pp.InputError, match="'m' with revision"):
         pp.sample({"m": str(folder)}, GENOME, store=tmp_path / "s", **FAST)
+
+
+def test_numbers_of_any_type_make_the_same_store(checkpoint, tmp_path):
+    models = {"m": str(checkpoint("gpt2"))}
+    a = pp.sample(models, GENOME, store=tmp_path / "a", n_probes=np.int64(4), temperature=1)
+    b = pp.sample(models, GENOME, store=tmp_path / "b", n_probes=4, temperature=1.0)
+    assert contents(a.path) == contents(b.path)
 
 
 def test_names(tmp_path):
