@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -11,7 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pyphylo import _core
 from pyphylo._memory import require_memory
+from pyphylo._names import whole_number
 from pyphylo.errors import InputError, WorkError
 from pyphylo.tree.tree import Tree
 
@@ -82,7 +82,8 @@ def neighbor_joining(
     Saitou & Nei (1987), Mol Biol Evol 4(4), 406-425.
     Studier & Keppler (1988), Mol Biol Evol 5(6), 729-731.
     """
-    _check_options(negative, dtype, n_threads)
+    _check_options(negative, dtype)
+    n_threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
     ids, values = _check_matrix(D)
     n = len(ids)
     if n == 2:
@@ -90,7 +91,7 @@ def neighbor_joining(
         if negative == "clamp":
             half = max(half, 0.0)
         return Tree(ids, [2, 2, -1], [half, half, 0.0])
-    children, lengths = _search(values, dtype, n_threads or _usable_cores())
+    children, lengths = _search(values, dtype, n_threads)
     if negative == "clamp":
         _clamp(lengths)
     parent = np.full(2 * n - 2, -1, np.int32)
@@ -101,13 +102,11 @@ def neighbor_joining(
     return Tree(ids, parent, length)
 
 
-def _check_options(negative: str, dtype: str, n_threads: object) -> None:
+def _check_options(negative: str, dtype: str) -> None:
     if negative not in ("clamp", "keep"):
         raise InputError(f'negative must be "clamp" or "keep", not {negative!r}')
     if dtype not in ("float64", "float32"):
         raise InputError(f'dtype must be "float64" or "float32", not {dtype!r}')
-    if not isinstance(n_threads, int) or isinstance(n_threads, bool) or n_threads < 0:
-        raise InputError(f"n_threads must be a whole number of at least 0, not {n_threads!r}")
 
 
 def _check_matrix(D: _Distances) -> tuple[tuple[str, ...], NDArray[np.floating[Any]]]:
@@ -131,12 +130,6 @@ def _check_matrix(D: _Distances) -> tuple[tuple[str, ...], NDArray[np.floating[A
             "pair; leave one of the two out with D.filter(ids)"
         )
     return ids, values
-
-
-def _usable_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _search(
