@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyphylo.errors import InputError
 
-__all__ = ["atomic_path", "atomic_write_bytes", "read_bytes"]
+__all__ = ["atomic_path", "atomic_write_bytes", "check_target", "read_bytes"]
 
 
 def read_bytes(path: str | Path, what: str) -> bytes:
@@ -23,6 +23,21 @@ def read_bytes(path: str | Path, what: str) -> bytes:
         raise InputError(f"{what} file {str(path)!r} may not be read") from None
 
 
+def check_target(path: str | Path) -> Path:
+    """The file that a path names, links followed; refused where none can be put there.
+
+    A file is written by renaming: that would replace a device or a pipe.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: it is a folder")
+    if target.exists() and not target.is_file():
+        raise InputError(f"cannot write {str(path)!r}: it is not a regular file")
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: its folder does not exist")
+    return target
+
+
 def atomic_path(path: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it into place.
 
@@ -30,11 +45,7 @@ def atomic_path(path: str | Path, write: Callable[[Path], None]) -> None:
     file or the whole new one. On any failure the temporary file is removed.
     Its name is fixed, so what a killed process leaves is overwritten by the next.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"cannot write {str(path)!r}: it is a folder")
-    if not target.parent.is_dir():
-        raise InputError(f"cannot write {str(path)!r}: its folder does not exist")
+    target = check_target(path)
     part = target.with_name(target.name + ".part")
     try:
         write(part)

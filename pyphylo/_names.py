@@ -47,11 +47,13 @@ def clean_text(text: str) -> str:
 
 
 def whole_number(value: Any, name: str, least: int) -> int:
-    """The value as an int (NumPy's count too), refused where it is none or below `least`."""
+    """The value as an int (NumPy's count too), refused where it is none, too small or too large."""
     try:
         number = least - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = least - 1
     if number < least:
         raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if number >= 2**31:
+        raise InputError(f"{name} must be a whole number below 2^31, not {value!r}")
     return number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -118,7 +118,8 @@ def _number(names: Any, known: dict[str, int], announce: Any, what: str) -> NDAr
 def _columns_of(rows: list[Any]) -> tuple[Any, Any, Any]:
     """Arrow columns of (model, gene, completion) tuples."""
     for row in rows:
-        if len(row) != 3 or not all(isinstance(field, str) for field in row):
+        fits = not isinstance(row, Mapping) and len(row) == 3
+        if not fits or not all(isinstance(field, str) for field in row):
             raise InputError(f"a record must be (model, gene, completion), three strings: {row!r}")
     models, genes, texts = zip(*rows, strict=True)
     return pa.array(models), pa.array(genes), pa.array([clean_text(text) for text in texts])

@@ -352,7 +352,7 @@ class AlleleTable:
         core, note = _core.read_table(str(path))
         try:
             provenance = json.loads(note)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise FileFormatError(f"{str(path)!r}: its provenance is not JSON") from None
         return cls(core, provenance)
 

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from pyphylo._files import atomic_write_bytes, read_bytes
+from pyphylo._names import clean_text, whole_number
 from pyphylo.errors import FileFormatError, InputError
 
 __all__ = ["Genome"]
@@ -61,6 +62,9 @@ class Genome:
                 )
             if prompt is not None and (not isinstance(prompt, str) or not prompt):
                 raise InputError(f"gene {gene!r}: the prompt must be a non-empty string")
+            for text in (gene, prompt or ""):
+                if clean_text(text) != text:
+                    raise InputError(f"gene {gene!r}: {text!r} holds half a surrogate pair")
             seen.add(gene)
 
     def __len__(self) -> int:
@@ -112,11 +116,10 @@ class Genome:
             When fewer than `n` different prompts can be made.
         """
         low, high = length
-        if n < 1:
-            raise InputError(f"n must be at least 1, not {n}")
+        n, seed = whole_number(n, "n", 1), whole_number(seed, "seed", 0)
         if not 1 <= low < high:
             raise InputError(f"length must be (low, high) with 1 <= low < high, not {length!r}")
-        pool = sorted({text for text in texts if len(text) >= low})
+        pool = sorted({text for text in map(clean_text, texts) if len(text) >= low})
         rng = random.Random(seed)
         rng.shuffle(pool)
         prompts: dict[str, None] = {}
@@ -158,7 +161,7 @@ class Genome:
             json.dumps({"gene": gene, "prompt": prompt}, ensure_ascii=False)
             for gene, prompt in self
         )
-        return "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass")
+        return "".join(line + "\n" for line in lines).encode()
 
     @classmethod
     def _from_jsonl(cls, data: bytes, where: str) -> Genome:
@@ -173,7 +176,7 @@ class Genome:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise FileFormatError(f"{where}, line {number}: not JSON ({error})") from None
             if not isinstance(row, dict) or not isinstance(row.get("gene"), str):
                 raise FileFormatError(

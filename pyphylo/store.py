@@ -107,7 +107,7 @@ class SampleStore:
             )
         try:
             manifest = json.loads(manifest_path.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             manifest = None
         if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
             raise FileFormatError(f"{str(manifest_path)!r} is not the manifest of a pyphylo store")
@@ -340,7 +340,14 @@ def _read_metadata(path: Path) -> _Metadata:
         if metadata["format"] != _FORMAT or metadata["version"] != _VERSION:
             raise _damaged(path, "it is of another version")
         return _Metadata(ModelIdentity(**metadata["identity"]), metadata["facts"])
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         if isinstance(error, FileFormatError):
             raise
         raise _damaged(path, error) from None

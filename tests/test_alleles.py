@@ -199,7 +199,9 @@ def test_bad_probabilities(probabilities, message):
         pp.AlleleTable.from_probabilities(["a"], ["g"], [0, 0], [0, 0], ["x", "y"], probabilities)
 
 
-@pytest.mark.parametrize("record", [("a", "g"), ("a", "g", 1), ("", "g", "x")])
+@pytest.mark.parametrize(
+    "record", [("a", "g"), ("a", "g", 1), ("", "g", "x"), {"model": 1, "gene": 2, "completion": 3}]
+)
 def test_bad_records(record):
     with pytest.raises(pp.InputError):
         pp.AlleleTable.from_records([record])

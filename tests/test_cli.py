@@ -266,3 +266,51 @@ def test_ctrl_c_is_one_line(tmp_path):
     assert err.startswith("pyphylo: error: interrupted")
     assert err.count("\n") == 1
     assert not (tmp_path / "s").exists()
+
+
+def test_devices_and_pipes_are_not_replaced_and_links_are_followed(capsys, tmp_path, matrix):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused(capsys, "not a regular file", "tree", matrix, "-o", pipe, "--no-pictures")
+    assert pipe.is_fifo()
+    link, real = tmp_path / "link.nwk", tmp_path / "real.nwk"
+    link.symlink_to(real)
+    call_json(capsys, "tree", matrix, "-o", link, "--no-pictures")
+    assert link.is_symlink()
+    assert pp.Tree.read(real).n_tips == 4
+
+
+@pytest.mark.parametrize("number", ["3000000000", "1" * 25, "x"])
+@pytest.mark.parametrize("option", ["--threads", "--chars"])
+def test_numbers_too_large_are_wrong_calls(capsys, option, number):
+    code, _, err = call(capsys, "distance", "s", "-o", "d.npz", option, number)
+    assert code == 2
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"gene": ' + "1" * 5000 + "}", '{"gene": "\\ud800", "prompt": "x"}'],
+    ids=["deep", "long", "half"],
+)
+def test_genomes_that_are_almost_json(capsys, tmp_path, text):
+    path = tmp_path / "g.jsonl"
+    path.write_text(text)
+    refused(capsys, "g.jsonl", "genes", "show", path)
+
+
+def test_matrices_that_are_almost_right(capsys, tmp_path):
+    digits = tmp_path / "d.phy"
+    digits.write_text("9" * 5000)
+    refused(capsys, "line 1", "tree", digits, "-o", tmp_path / "t.nwk")
+    folder = tmp_path / "d.csv"
+    folder.mkdir()
+    refused(capsys, "is a folder", "tree", folder, "-o", tmp_path / "t.nwk")
+
+
+def test_half_a_character_in_a_text_does_not_reach_the_genome(capsys, tmp_path):
+    texts, out = tmp_path / "t.jsonl", tmp_path / "g.jsonl"
+    rows = [json.dumps({"text": f"number {i} and so on and on \ud800"}) for i in range(9)]
+    texts.write_text("\n".join(rows))
+    call_json(capsys, "genes", "build", texts, "-n", 9, "--length", 20, 99, "-o", out)
+    assert len(pp.Genome.load(out)) == 9

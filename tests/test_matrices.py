@@ -200,3 +200,16 @@ def test_condensed_similarity_has_a_unit_diagonal():
     assert pp.SimilarityMatrix([0.5], ["a", "b"]).values.tolist() == [[1, 0.5], [0.5, 1]]
     with pytest.raises(pp.InputError, match="to itself"):
         pp.SimilarityMatrix([[0, 0.5], [0.5, 0]], ["a", "b"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_carriage_return_is_refused(tmp_path, suffix):
+    with pytest.raises(pp.InputError, match="carriage return"):
+        pp.DistanceMatrix([1.0], ["a\rb", "c"]).save(tmp_path / f"d{suffix}")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_single_precision_reads_back_equal(tmp_path, suffix):
+    matrix = pp.DistanceMatrix(np.array([0.1, 0.2, 0.3], np.float32), ["a", "b", "c"])
+    matrix.save(tmp_path / f"d{suffix}")
+    assert np.array_equal(pp.DistanceMatrix.load(tmp_path / f"d{suffix}").values, matrix.values)

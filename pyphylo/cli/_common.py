@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyphylo.errors import InputError
-
 __all__ = [
     "Outcome",
     "add_json",
@@ -45,17 +43,18 @@ class Outcome:
 
 def whole(text: str) -> int:
     """Argument type: a whole number of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
+    return _number(text, 0)
 
 
 def positive(text: str) -> int:
     """Argument type: a whole number of at least 1."""
+    return _number(text, 1)
+
+
+def _number(text: str, least: int) -> int:
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    if not least <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not in {least}..{2**31 - 1}")
     return value
 
 
@@ -116,12 +115,10 @@ def sampling_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def existing_parent(path: str) -> Path:
     """A path to be written, refused now if it could not be later."""
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"cannot write {path!r}: it is a folder")
-    if not target.parent.is_dir():
-        raise InputError(f"cannot write {path!r}: its folder does not exist")
-    return target
+    from pyphylo._files import check_target
+
+    check_target(path)
+    return Path(path)
 
 
 def file_lines(paths: Iterable[Path]) -> str:

@@ -28,16 +28,18 @@ def _delimiter(path: Path) -> str:
 def write(matrix: LabelledMatrix, path: Path) -> None:
     """Write `matrix`, numbers as the shortest decimals that read back to the same bits."""
     for name in matrix.ids:
-        if "\0" in name:
-            raise InputError(f"{name!r}: CSV and TSV cannot hold a zero byte; write .npz instead")
+        if "\0" in name or "\r" in name:
+            raise InputError(
+                f"{name!r}: CSV and TSV do not keep a zero byte or a carriage return; write .npz"
+            )
 
     def fill(part: Path) -> None:
         with part.open("w", encoding="utf-8", newline="") as handle:
             writer = csv.writer(handle, delimiter=_delimiter(path), lineterminator="\n")
             writer.writerow(["model", *matrix.ids])
             for name, row in zip(matrix.ids, matrix.values, strict=True):
-                # str() of a float32 scalar is its own shortest decimal, not the float64's.
-                writer.writerow([name, *(map(repr, row.tolist()) if row.itemsize == 8 else row)])
+                # As float64, exactly: what is read back equals what a float32 matrix holds.
+                writer.writerow([name, *map(repr, row.tolist())])
 
     atomic_path(path, fill)
 

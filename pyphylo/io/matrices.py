@@ -43,7 +43,9 @@ def read_matrix(path: str | Path, kind: str) -> RawMatrix:
         When the file is not of its format, or says that it holds another kind.
     """
     suffix = check_matrix_path(path)
-    if not Path(path).is_file():
+    if Path(path).is_dir():
+        raise InputError(f"matrix file {str(path)!r} is a folder")
+    if not Path(path).exists():
         raise InputError(f"matrix file {str(path)!r} does not exist")
     read: Callable[[Path], RawMatrix] = import_module(MATRIX_SUFFIXES[suffix]).read
     raw = read(Path(path))

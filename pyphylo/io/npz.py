@@ -67,7 +67,7 @@ def _meta(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
         return {}
     try:
         meta = json.loads(arrays["meta"].tobytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FileFormatError(f"{str(path)!r}: its 'meta' is not JSON") from None
     if not isinstance(meta, dict) or meta.get("format") != _FORMAT or meta.get("version") != 1:
         raise FileFormatError(f"{str(path)!r} is not a matrix file of this version of pyphylo")

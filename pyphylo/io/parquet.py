@@ -48,7 +48,10 @@ def read(path: Path) -> RawMatrix:
         if not pa.types.is_floating(column.type) and not pa.types.is_integer(column.type):
             raise FileFormatError(f"{str(path)!r}, column {name!r}: not numbers but {column.type}")
         columns.append(column.to_numpy())
-    meta = json.loads((table.schema.metadata or {}).get(b"pyphylo-matrix", b"{}"))
+    try:
+        meta = dict(json.loads((table.schema.metadata or {}).get(b"pyphylo-matrix", b"{}")))
+    except (ValueError, TypeError, RecursionError):
+        raise FileFormatError(f"{str(path)!r}: its metadata are not pyphylo's") from None
     # Columns of a symmetric matrix are its rows; an asymmetric one is told by the caller's check.
     values = np.stack(columns, axis=1)
     return RawMatrix(names[1:], values, meta.get("kind"), meta.get("provenance", {}))

@@ -33,7 +33,7 @@ def write(matrix: LabelledMatrix, path: Path) -> None:
         with part.open("w", encoding="utf-8", newline="\n") as handle:
             handle.write(f"{len(matrix)}\n")
             for name, row in zip(matrix.ids, matrix.values, strict=True):
-                numbers = map(repr, row.tolist()) if row.itemsize == 8 else map(str, row)
+                numbers = map(repr, row.tolist())
                 handle.write(" ".join([name, *numbers]) + "\n")
 
     atomic_path(path, fill)
@@ -47,7 +47,7 @@ def read(path: Path) -> RawMatrix:
         raise FileFormatError(f"{str(path)!r} is not UTF-8 text: {error}") from None
     lines = text.split("\n")
     count = lines[0].split()
-    if len(count) != 1 or not count[0].isascii() or not count[0].isdigit():
+    if len(count) != 1 or not count[0].isascii() or not count[0].isdigit() or len(count[0]) > 9:
         raise FileFormatError(f"{str(path)!r}, line 1: the number of models must stand here alone")
     names, rows = _rows(lines, int(count[0]), path)
     return RawMatrix(names, _assemble(names, rows, path))

@@ -23,7 +23,7 @@ from pyphylo.store import SampleStore, check_store_folder
 __all__ = ["name_models", "sample"]
 
 
-def name_models(specs: Iterable[str]) -> dict[str, str]:
+def name_models(specs: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     """Tip names of models as typed on a command line.
 
     Parameters
@@ -38,7 +38,8 @@ def name_models(specs: Iterable[str]) -> dict[str, str]:
         Name to model, in order.
     """
     pairs: list[tuple[str, str]] = []
-    for spec in specs:
+    for given in specs:
+        spec = os.fspath(given)
         label, equals, model = spec.partition("=")
         if not equals or Path(spec).exists():
             label, model = spec, spec
@@ -104,6 +105,10 @@ def sample(
         After the other models are done: which failed, and why.
     """
     genome = Genome.default() if genome is None else genome
+    if not isinstance(genome, Genome):
+        raise InputError(f"genome must be a Genome, not {genome!r}; read one with Genome.load")
+    if isinstance(models, str):
+        models = [models]
     if not genome.is_sampleable:
         raise InputError(
             "the genome has genes without a prompt (it was imported): give one with prompts"

@@ -129,6 +129,14 @@ def test_numbers_of_any_type_make_the_same_store(checkpoint, tmp_path):
     assert contents(a.path) == contents(b.path)
 
 
+def test_models_as_one_text_or_paths(checkpoint, tmp_path):
+    folder = checkpoint("gpt2")
+    store = pp.sample(str(folder), GENOME, store=tmp_path / "a", **FAST)
+    assert store.models == pp.sample([folder], GENOME, store=tmp_path / "b", **FAST).models
+    with pytest.raises(pp.InputError, match="must be a Genome"):
+        pp.sample([folder], "genome.jsonl", store=tmp_path / "c")
+
+
 def test_names(tmp_path):
     (tmp_path / "a=b").mkdir()
     named = name_models(["org/x@rev", "label=org/y", str(tmp_path / "a=b")])
