@@ -205,7 +205,10 @@ class LabelledMatrix:
 
 def _square(values: ArrayLike, ids: tuple[str, ...], diagonal: float) -> NDArray[Any]:
     """A C-ordered square float array of a square or condensed one."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"the matrix is not square: {error}") from None
     if array.dtype.kind not in "fiu":
         raise InputError(f"a matrix holds numbers, not {array.dtype}")
     if array.dtype not in (np.float32, np.float64):

@@ -133,7 +133,10 @@ def nei_similarity(
     pair beside the table. Nei (1972) Am. Nat. 106:283; Nei (1978) Genetics
     89:583.
     """
-    if estimator not in _ESTIMATORS:
+    for given in (table,) if other is None else (table, other):
+        if not hasattr(given, "_core"):
+            raise InputError(f"nei_similarity needs an AlleleTable, not {type(given).__name__}")
+    if not isinstance(estimator, str) or estimator not in _ESTIMATORS:
         raise InputError(f"unknown estimator {estimator!r}; known: 'plugin', 'unbiased'")
     n_threads = whole_number(n_threads, "n_threads", 0)
     joined = table if other is None else table.join(other)

@@ -194,6 +194,15 @@ def test_unknown_estimator():
         pp.nei_similarity(random_table(5, models=2), estimator="nei")
 
 
+def test_anything_but_a_table_is_refused():
+    with pytest.raises(pp.InputError, match="not ndarray"):
+        pp.nei_similarity(np.eye(3))
+    with pytest.raises(pp.InputError, match="not ndarray"):
+        pp.nei_distance(np.eye(3))
+    with pytest.raises(pp.InputError, match="not square"):
+        pp.DistanceMatrix([[0, 1], [2]], ["a", "b"])
+
+
 def test_no_models():
     empty = pp.AlleleTable.from_counts([], ["g"], [], [], [], [])
     with pytest.raises(pp.InputError, match="no models"):
