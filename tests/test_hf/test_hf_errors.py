@@ -179,7 +179,7 @@ def test_prompts_that_become_nothing(own_copy: Any) -> None:
 def test_prompts_that_are_unknown_or_no_text(checkpoint: Any) -> None:
     with pytest.raises(InputError, match="gene 'none' has no prompt"):
         sample(checkpoint("llama"), Genome(["none"], [None]))
-    with pytest.raises(InputError, match="gene 'half': .* half a surrogate pair"):
+    with pytest.raises(InputError, match=r"gene 'half': .* half a surrogate pair"):
         sample(checkpoint("llama"), Genome(["half"], ["a\ud800b"]))
 
 
