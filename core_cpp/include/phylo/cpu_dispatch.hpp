@@ -1,16 +1,15 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace phylo {
 
-/// Vector instruction sets of this processor that the core knows, best last; empty where
-/// they cannot be asked for.
+/// Instruction sets that this build has kernels for and this processor runs, slowest first.
 [[nodiscard]] std::vector<std::string> detected_instruction_sets();
 
-/// The instruction set that the kernels in use were compiled for.
-[[nodiscard]] std::string_view kernel_instruction_set();
+/// The instruction set of the kernels in use. Throws InputError when the environment variable
+/// PYPHYLO_ISA names one that is not usable.
+[[nodiscard]] std::string kernel_instruction_set();
 
 }  // namespace phylo

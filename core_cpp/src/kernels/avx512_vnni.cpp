@@ -1,0 +1,56 @@
+// 512-bit registers and their dot products of bytes: Cascade Lake, Zen 4 and later.
+#include <immintrin.h>
+
+#include "elementwise.hpp"
+#include "kernel_sets.hpp"
+#include "tiles.hpp"
+
+namespace phylo {
+namespace {
+
+struct Base {
+    using Sum = __m512i;
+    static constexpr std::int64_t kLanes = 16;
+    static Sum zero() { return _mm512_setzero_si512(); }
+    static __m512i load(const std::uint8_t* counts) { return _mm512_loadu_si512(counts); }
+    static __m512i broadcast(const std::uint8_t* counts) {
+        std::int32_t group;
+        __builtin_memcpy(&group, counts, sizeof group);
+        return _mm512_set1_epi32(group);
+    }
+    static void in_order(const Sum& /*a*/, const Sum& /*b*/, const Sum& /*c*/) {}
+    static void store(std::int32_t* sums, Sum sum, bool add) {
+        _mm512_storeu_si512(sums, add ? _mm512_add_epi32(sum, _mm512_loadu_si512(sums)) : sum);
+    }
+};
+
+/// Four columns of u8: `broadcast` is read as s8, hence counts up to 127.
+struct Bytes : Base {
+    static Sum add_products(Sum sum, __m512i x, __m512i w) {
+        return _mm512_dpbusd_epi32(sum, x, w);
+    }
+};
+
+/// Two columns of i16.
+struct Shorts : Base {
+    static Sum add_products(Sum sum, __m512i x, __m512i w) {
+        return _mm512_dpwssd_epi32(sum, x, w);
+    }
+};
+
+}  // namespace
+
+const KernelSet kAvx512VnniKernels = {.name = "avx512-vnni",
+                                      .multiply_u8 = multiply_counts<Bytes, 8>,
+                                      .multiply_i16 = multiply_counts<Shorts, 8>,
+                                      .multiply_f64 = multiply_frequencies<64>,
+                                      .identities_i32 = identities<std::int32_t>,
+                                      .identities_i64 = identities<std::int64_t>,
+                                      .identities_f64 = identities<double>,
+                                      .distances = distances,
+                                      .narrow = narrow,
+                                      .u8_rate = 450e9,
+                                      .i16_rate = 225e9,
+                                      .f64_rate = 50e9};
+
+}  // namespace phylo
