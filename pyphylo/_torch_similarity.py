@@ -420,4 +420,6 @@ def _arithmetic(device: torch.device) -> tuple[bool, bool]:
         and np.array_equal(ratio.cpu().numpy(), a / b)
         and np.array_equal(ratio.to(torch.float32).cpu().numpy(), (a / b).astype(np.float32))
     )
-    return same, np.array_equal(torch.sqrt(x).cpu().numpy(), np.sqrt(a))
+    # Of the CPU's roots so few may be wrong that the trial misses them.
+    roots = device.type != "cpu" and np.array_equal(torch.sqrt(x).cpu().numpy(), np.sqrt(a))
+    return same, roots
