@@ -62,6 +62,7 @@ def nei_distance(
     estimator: str = "plugin",
     floor: float = 1e-10,
     n_threads: int = 0,
+    device: str = "cpu",
 ) -> DistanceMatrix:
     """Nei's genetic distance ``D = -log(max(S, floor))``.
 
@@ -74,6 +75,8 @@ def nei_distance(
         Similarities below it count as it, so that the distance stays finite.
     n_threads : int
         0: all that this process may use.
+    device : str
+        As in `nei_similarity`. The logarithm is always taken on the CPU.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def nei_distance(
     if isinstance(table_or_S, SimilarityMatrix):
         S = table_or_S
     else:
-        S = nei_similarity(table_or_S, estimator=estimator, n_threads=n_threads)
+        S = nei_similarity(table_or_S, estimator=estimator, n_threads=n_threads, device=device)
     require_memory(S.values.nbytes, f"{len(S)} x {len(S)} distances")
     D = np.maximum(S.values, S.dtype.type(floor))
     np.minimum(D, 1, out=D)

@@ -17,6 +17,7 @@ from pyphylo.errors import InputError, PyphyloWarning
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
     from pyphylo.alleles import AlleleTable
 
@@ -93,6 +94,7 @@ def nei_similarity(
     *,
     estimator: str = "plugin",
     n_threads: int = 0,
+    device: str = "cpu",
 ) -> Any:
     r"""Nei's genetic identity between models.
 
@@ -110,6 +112,10 @@ def nei_similarity(
         adds. Under ``"unbiased"`` a sampled cell of one probe counts as missing.
     n_threads : int
         0: all that this process may use. The result does not depend on it.
+    device : str
+        ``"cuda"`` or ``"cuda:N"`` multiplies on that GPU, through torch.
+        Integer tables (one n a model) give the same bits as on the CPU,
+        others the same to 1e-12. Only there does `n_threads` have no effect.
 
     Returns
     -------
@@ -122,9 +128,12 @@ def nei_similarity(
     ------
     InputError
         When no model is left, a model has no gene with two probes under
-        ``"unbiased"``, or numerators could exceed 2^53.
+        ``"unbiased"``, numerators could exceed 2^53, or the device is not there.
     MemoryError
-        When the result would not fit, with the number of bytes.
+        When the result would not fit, or a GPU the least part of the work,
+        with the number of bytes.
+    WorkError
+        When a GPU fails the trial of its arithmetic.
 
     Notes
     -----
@@ -139,6 +148,7 @@ def nei_similarity(
     if not isinstance(estimator, str) or estimator not in _ESTIMATORS:
         raise InputError(f"unknown estimator {estimator!r}; known: 'plugin', 'unbiased'")
     n_threads = whole_number(n_threads, "n_threads", 0)
+    gpu = _gpu(device)
     joined = table if other is None else table.join(other)
     rows = len(table.models)
     if not rows or (other is not None and not other.models):
@@ -147,13 +157,28 @@ def nei_similarity(
     require_memory(8 * rows * columns, f"{rows} x {columns} similarities")
     core = _usable_cells(joined) if estimator == "unbiased" else joined._core
     split = -1 if other is None else rows
-    values = _core.nei_similarity(core, _ESTIMATORS[estimator], split, n_threads)
+    if gpu is None:
+        values = _core.nei_similarity(core, _ESTIMATORS[estimator], split, n_threads)
+    else:
+        from pyphylo._torch_similarity import similarity_values
+
+        values = similarity_values(core, estimator, split, gpu)
     column_ids = table.models if other is None else other.models
     _warn_of_nan(values, table.models, column_ids)
     if other is not None:
         return RectangularSimilarity(values, table.models, column_ids)
     provenance = {**joined.provenance, "pyphylo": __version__, "estimator": estimator}
     return SimilarityMatrix._trusted(values, table.models, provenance)
+
+
+def _gpu(device: Any) -> torch.device | None:
+    """The GPU that is meant, checked; None for the CPU, for which torch is not loaded."""
+    if device == "cpu":
+        return None
+    from pyphylo._torch_device import resolve_device
+
+    found = resolve_device(device)
+    return None if found.type == "cpu" else found
 
 
 def _usable_cells(table: AlleleTable) -> _core.AlleleTable:

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, module) {
     register_allele_table(module);
     register_table_builder(module);
     register_similarity(module);
+    register_self_terms(module);
 }

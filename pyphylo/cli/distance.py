@@ -24,6 +24,12 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")
     parser.add_argument("--chars", type=positive, default=4, metavar="N", help="allele length")
     add_threads(parser)
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="D",
+        help="cpu (default), cuda, cuda:1: where to multiply",
+    )
     add_json(parser)
     parser.set_defaults(run=_run)
 
@@ -42,7 +48,9 @@ def _run(args: argparse.Namespace) -> Outcome:
         raise InputError(
             f"store {args.store!r} holds {len(table.models)} models; a distance needs two"
         )
-    distances = nei_distance(table, estimator=args.estimator, n_threads=args.threads)
+    distances = nei_distance(
+        table, estimator=args.estimator, n_threads=args.threads, device=args.device
+    )
     distances.save(target)
     data = {
         "distances": str(target),

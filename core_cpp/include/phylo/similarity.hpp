@@ -65,6 +65,11 @@ class SelfTerms {
                       pattern_of_[static_cast<std::size_t>(j)]];
     }
     [[nodiscard]] std::size_t patterns() const noexcept { return patterns_; }
+    /// Of model i over the genes of pattern p, at i * patterns() + p.
+    [[nodiscard]] const std::vector<double>& terms() const noexcept { return terms_; }
+    [[nodiscard]] const std::vector<std::size_t>& pattern_of() const noexcept {
+        return pattern_of_;
+    }
 
    private:
     std::size_t patterns_ = 0;
