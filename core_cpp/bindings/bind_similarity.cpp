@@ -1,3 +1,5 @@
+#include <string>
+
 #include "bindings.hpp"
 #include "phylo/similarity.hpp"
 
@@ -10,15 +12,83 @@ Pairs pairs_of(const AlleleTable& table, std::int64_t split) {
     return split < 0 ? Pairs::square(table) : Pairs::between(table, split);
 }
 
-template <class T, class Compute>
-py::array_t<T> filled(const Pairs& pairs, Compute&& compute) {
-    py::array_t<T> out({pairs.rows(), pairs.columns()});
-    const std::span<T> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
-    {
-        const py::gil_scoped_release release;  // `out` is not yet visible to Python
-        compute(values);
+Output output_to(const py::array& out, const Pairs& pairs, Quantity quantity, double floor) {
+    Output output{.quantity = quantity, .floor = floor};
+    if (py::isinstance<py::array_t<double>>(out)) {
+        output.type = Output::Type::float64;
+    } else if (py::isinstance<py::array_t<float>>(out)) {
+        output.type = Output::Type::float32;
+    } else if (py::isinstance<py::array_t<std::int64_t>>(out)) {
+        output.type = Output::Type::int64;
+    } else {
+        throw py::type_error("out must be float64, float32 or int64");
     }
-    return out;
+    if ((output.type == Output::Type::int64) != (quantity == Quantity::numerator)) {
+        throw py::type_error("numerators are int64, similarities and distances floats");
+    }
+    const bool condensed = out.ndim() == 1 && pairs.symmetric;
+    const bool fits = condensed ? out.shape(0) == pairs.count()
+                                : out.ndim() == 2 && out.shape(0) == pairs.rows() &&
+                                      out.shape(1) == pairs.columns();
+    if (!fits || (out.flags() & py::array::c_style) == 0 || !out.writeable()) {
+        throw py::value_error("out must be writeable, C-ordered and of the result's shape");
+    }
+    output.layout = condensed ? Output::Layout::condensed : Output::Layout::matrix;
+    return output;
+}
+
+void compare_into(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
+                  Quantity quantity, double floor, py::array out) {
+    const Pairs pairs = pairs_of(table, split);
+    Output output = output_to(out, pairs, quantity, floor);
+    output.values = out.mutable_data();
+    const py::gil_scoped_release release;
+    compare(table, pairs, estimator, threads, output, stop_on_signal());
+}
+
+void compare_to_file(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
+                     Quantity quantity, double floor, int file, std::int64_t begin, bool single,
+                     bool condensed) {
+    Pairs pairs = pairs_of(table, split);
+    // Rows of a whole matrix go out one after the other, so each pair is computed twice.
+    pairs.symmetric = pairs.symmetric && condensed;
+    const Output output{
+        .quantity = quantity,
+        .type = single ? Output::Type::float32 : Output::Type::float64,
+        .layout = condensed ? Output::Layout::condensed : Output::Layout::matrix,
+        .floor = floor,
+        .file = file,
+        .file_begin = begin,
+    };
+    const py::gil_scoped_release release;
+    compare(table, pairs, estimator, threads, output, stop_on_signal());
+}
+
+py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bool twice) {
+    Pairs pairs = pairs_of(table, split);
+    pairs.symmetric = pairs.symmetric && !twice;
+    SimilarityPlan plan;
+    {
+        const py::gil_scoped_release release;
+        plan = plan_similarity(table, pairs, scan(table, pairs, threads, stop_on_signal()));
+    }
+    const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
+    py::dict entries;
+    entries["isa"] = plan.kernels->name;
+    entries["arithmetic"] = name_of(plan.arithmetic);
+    entries["sum_bits"] = plan.arithmetic == Arithmetic::frequency || plan.long_sums ? 64 : 32;
+    entries["dense_columns"] = plan.dense_columns;
+    entries["rare_columns"] = plan.rare_columns;
+    entries["private_columns"] = plan.private_columns;
+    entries["least_holders"] =
+        plan.least_holders > 0 ? py::object(py::int_(plan.least_holders)) : py::none();
+    entries["rare_entries"] = plan.rare_entries;
+    entries["rare_steps"] = plan.rare_steps;
+    entries["dense_multiply_adds"] = plan.dense_columns * pairs.count();
+    entries["dense_seconds"] = plan.dense_seconds;
+    entries["rare_seconds"] = plan.rare_seconds;
+    entries["bytes"] = plan.bytes(table, pairs, threads_for(strips, threads));
+    return entries;
 }
 
 }  // namespace
@@ -27,24 +97,20 @@ void register_similarity(py::module_& module) {
     py::enum_<Estimator>(module, "Estimator")
         .value("plugin", Estimator::plugin)
         .value("unbiased", Estimator::unbiased);
-    module.def(
-        "nei_similarity",
-        [](const AlleleTable& table, Estimator estimator, std::int64_t split, int threads) {
-            const Pairs pairs = pairs_of(table, split);
-            return filled<double>(pairs, [&](std::span<double> values) {
-                nei_similarity(table, pairs, estimator, threads, values, stop_on_signal());
-            });
-        },
-        py::arg("table"), py::arg("estimator"), py::arg("split"), py::arg("threads"));
-    module.def(
-        "count_numerators",
-        [](const AlleleTable& table, std::int64_t split, int threads) {
-            const Pairs pairs = pairs_of(table, split);
-            return filled<std::int64_t>(pairs, [&](std::span<std::int64_t> values) {
-                count_numerators(table, pairs, threads, values, stop_on_signal());
-            });
-        },
-        py::arg("table"), py::arg("split"), py::arg("threads"));
+    py::enum_<Quantity>(module, "Quantity")
+        .value("numerator", Quantity::numerator)
+        .value("similarity", Quantity::similarity)
+        .value("distance", Quantity::distance);
+    module.def("compare", &compare_into, py::arg("table"), py::arg("estimator"), py::arg("split"),
+               py::arg("threads"), py::arg("quantity"), py::arg("floor"),
+               py::arg("out").noconvert());
+    module.def("compare_to_file", &compare_to_file, py::arg("table"), py::arg("estimator"),
+               py::arg("split"), py::arg("threads"), py::arg("quantity"), py::arg("floor"),
+               py::arg("file"), py::arg("begin"), py::arg("single"), py::arg("condensed"));
+    module.def("plan_similarity", &plan_dict, py::arg("table"), py::arg("split"),
+               py::arg("threads"), py::arg("twice"));
+    module.def("integer_peak", &measure_integer_peak, py::arg("threads"),
+               py::call_guard<py::gil_scoped_release>());
     module.def("available_threads", &available_threads);
 }
 

@@ -1,7 +1,8 @@
+#include "phylo/self_terms.hpp"
+
+#include <algorithm>
 #include <map>
 #include <vector>
-
-#include "phylo/similarity.hpp"
 
 namespace phylo {
 
@@ -67,7 +68,8 @@ SelfTerms::SelfTerms(const AlleleTable& table, Estimator estimator, const TableS
     patterns_ = patterns.masks.size();
     pattern_of_ = std::move(patterns.of_model);
     terms_.assign(index(table.n_models()) * patterns_, 0.0);
-    const bool integer = is_integer(summary);
+    // Every model has one n, or no cell at all.
+    const bool integer = std::ranges::all_of(summary.probes, [](std::int64_t n) { return n >= 0; });
     std::vector<std::int64_t> whole(patterns_);
     for (std::int64_t m = 0; m < table.n_models(); ++m) {
         const std::int64_t n = summary.probes[index(m)];

@@ -1,12 +1,14 @@
 #include "phylo/similarity.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstring>
 #include <limits>
-#include <string>
 #include <type_traits>
 
-#include "phylo/errors.hpp"
+#include "operands.hpp"
+#include "row_output.hpp"
 
 namespace phylo {
 
@@ -14,278 +16,299 @@ namespace {
 
 std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
-/// Bytes of accumulators that a worker keeps; half of a common L2 cache.
-constexpr std::int64_t kAccumulatorBytes = std::int64_t{512} * 1024;
-constexpr std::int64_t kMaxBlockRows = 64;
-constexpr std::int64_t kMinBlockRows = 8;
+/// Turns of a row that are taken before their posting is needed, so that it has arrived.
+constexpr std::ptrdiff_t kAhead = 8;
+/// Rare alleles of a float table that are summed before they are added to the rest.
+constexpr std::size_t kFrequencyTurns = 4096;
 
-/// Entries by column: which of the wanted column-models have an allele, and how often.
-template <class Value>
-struct Postings {
-    std::vector<std::int64_t> offsets;
-    std::vector<std::int32_t> models;  ///< relative to pairs.column_begin, ascending in a column
-    std::vector<Value> values;
-};
-
-template <class Value>
-Value value_of(const AlleleTable& table, std::int64_t entry) noexcept {
-    if constexpr (std::is_floating_point_v<Value>) {
-        if (table.has_exact() && table.counts[index(entry)] == 0) {
-            return table.probabilities[index(entry)];
-        }
-    }
-    return static_cast<Value>(table.counts[index(entry)]);
-}
-
-template <class Value>
-Postings<Value> gather_postings(const AlleleTable& table, const Pairs& pairs) {
-    Postings<Value> postings;
-    postings.offsets.assign(index(table.n_columns()) + 1, 0);
-    const std::int64_t begin = table.indptr[index(pairs.column_begin)];
-    const std::int64_t end = table.indptr[index(pairs.column_end)];
-    for (std::int64_t e = begin; e < end; ++e) {
-        ++postings.offsets[index(table.columns[index(e)]) + 1];
-    }
-    for (std::size_t c = 1; c < postings.offsets.size(); ++c) {
-        postings.offsets[c] += postings.offsets[c - 1];
-    }
-    postings.models.resize(index(end - begin));
-    postings.values.resize(index(end - begin));
-    std::vector<std::int64_t> cursor(postings.offsets.begin(), postings.offsets.end() - 1);
-    for (std::int64_t m = pairs.column_begin; m < pairs.column_end; ++m) {
-        for (std::int64_t e = table.indptr[index(m)]; e < table.indptr[index(m) + 1]; ++e) {
-            const std::int64_t slot = cursor[index(table.columns[index(e)])]++;
-            postings.models[index(slot)] = static_cast<std::int32_t>(m - pairs.column_begin);
-            postings.values[index(slot)] = value_of<Value>(table, e);
-        }
-    }
-    return postings;
-}
-
-/// Adds value x posting for every posting of a column whose model is below `limit`.
-template <class Value, class Sum>
-void add_postings(const Postings<Value>& postings, std::int64_t column, Value value,
-                  std::int32_t limit, Sum* sums) noexcept {
-    const std::int64_t end = postings.offsets[index(column) + 1];
-    for (std::int64_t s = postings.offsets[index(column)]; s < end; ++s) {
-        const std::int32_t model = postings.models[index(s)];
-        if (model >= limit) {
-            return;
-        }
-        sums[model] += static_cast<Sum>(value) * static_cast<Sum>(postings.values[index(s)]);
-    }
-}
-
-/// A block of rows and the sums of products that belong to it: sums[r * stride + j].
-template <class Sum>
-struct Block {
+/// The wanted pairs of some rows, and their sums: sums[r * stride + j - first_column].
+template <class Sum, class Value>
+struct Strip {
     std::int64_t row_begin;
     std::int64_t row_end;
+    std::int64_t first_column;  ///< a multiple of kTileColumns
+    std::int64_t end_column;
     std::int64_t stride;
-    std::vector<Sum> sums;
-    std::vector<std::int64_t> cursor;  ///< next entry of each row
-    std::vector<Sum> gene_sums;        ///< one row's sums inside one gene (float tables)
+    Buffer<Sum> sums;
+    Buffer<Sum> rare_sums;           ///< of one row (float tables)
+    std::vector<Turn<Value>> turns;  ///< of one row
 
-    [[nodiscard]] std::int64_t rows() const noexcept { return row_end - row_begin; }
-    Sum* row(std::int64_t r) noexcept { return sums.data() + index(r * stride); }
+    /// Numerators of a row: element j is that of column j.
+    Sum* row(std::int64_t r) noexcept { return sums.data() + r * stride - first_column; }
 };
 
-/// First posting-model that row `r` of a block need not be compared with.
-template <class Sum>
-std::int32_t limit_of(const Block<Sum>& block, const Pairs& pairs, std::int64_t r) noexcept {
-    return static_cast<std::int32_t>(pairs.symmetric ? block.row_begin + r - pairs.row_begin
-                                                     : pairs.columns());
-}
+/// Multiplies and adds, for one kind of posting P and of sum.
+///
+/// Row and column models count from the first of theirs.
+template <class P, class Sum>
+class Engine {
+   public:
+    using Value = typename P::Value;
+    using Strip = phylo::Strip<Sum, Value>;
 
-/// Integer sums of a block. Genes go outermost, so a gene's postings stay in cache while
-/// all rows of the block pass over them.
-template <class Sum>
-void accumulate_counts(const AlleleTable& table, const Pairs& pairs,
-                       const Postings<std::int32_t>& postings, Block<Sum>& block) {
-    for (std::int64_t g = 0; g < table.n_genes(); ++g) {
-        const std::int64_t gene_end = table.gene_offsets[index(g) + 1];
-        for (std::int64_t r = 0; r < block.rows(); ++r) {
-            const std::int64_t row_end = table.indptr[index(block.row_begin + r) + 1];
-            const std::int32_t limit = limit_of(block, pairs, r);
-            std::int64_t& e = block.cursor[index(r)];
-            for (; e < row_end && table.columns[index(e)] < gene_end; ++e) {
-                add_postings<std::int32_t, Sum>(postings, table.columns[index(e)],
-                                                table.counts[index(e)], limit, block.row(r));
+    Engine(const Pairs& pairs, const SimilarityPlan& plan, const TableScan& scan,
+           const Operands<P>& operands)
+        : pairs_(pairs),
+          plan_(plan),
+          largest_product_(static_cast<std::int32_t>(
+              std::min<std::int64_t>(scan.largest_row_count * scan.largest_column_count,
+                                     std::numeric_limits<std::int32_t>::max()))),
+          operands_(operands) {}
+
+    /// Fills a strip's sums. Of a symmetric call's only columns after the row are right.
+    void accumulate(Strip& strip) const {
+        const std::int64_t rows =
+            (strip.row_end - strip.row_begin + kTileRows - 1) / kTileRows * kTileRows;
+        if (plan_.dense_columns == 0 || std::is_floating_point_v<Sum>) {
+            std::fill_n(strip.sums.data(), rows * strip.stride, Sum{0});
+        }
+        if (plan_.dense_columns > 0) {
+            for (std::size_t chunk = 0; chunk + 1 < plan_.chunks.size(); ++chunk) {
+                multiply_chunk(strip, rows, chunk);
+            }
+        }
+        for (std::int64_t r = 0; r < strip.row_end - strip.row_begin; ++r) {
+            add_rare(strip, r);
+        }
+    }
+
+   private:
+    void multiply_chunk(Strip& strip, std::int64_t rows, std::size_t chunk) const {
+        for (std::int64_t j = strip.first_column; j < strip.end_column; j += kTileColumns) {
+            for (std::int64_t r = 0; r < rows; r += kTileRows) {
+                if (pairs_.symmetric && j + kTileColumns - 1 <= strip.row_begin + r) {
+                    continue;  // no column of the tile is after its first row
+                }
+                multiply_tile(strip, r, j, chunk);
             }
         }
     }
-}
 
-/// Float sums of a block: inside a gene the products of counts are whole numbers, exact in a
-/// double; they are scaled to frequencies once a gene, so a pair's sum has one rounding a gene.
-void accumulate_frequencies(const AlleleTable& table, const Pairs& pairs,
-                            const Postings<double>& postings, const std::vector<double>& scales,
-                            Block<double>& block) {
-    for (std::int64_t g = 0; g < table.n_genes(); ++g) {
-        const std::int64_t gene_end = table.gene_offsets[index(g) + 1];
-        const double* scale = scales.data() + index(g * table.n_models());
-        for (std::int64_t r = 0; r < block.rows(); ++r) {
-            const std::int64_t row_end = table.indptr[index(block.row_begin + r) + 1];
-            const std::int32_t limit = limit_of(block, pairs, r);
-            std::int64_t& e = block.cursor[index(r)];
-            if (e == row_end || table.columns[index(e)] >= gene_end) {
-                continue;
+    void multiply_tile(Strip& strip, std::int64_t r, std::int64_t j, std::size_t chunk) const {
+        const Panels& columns = operands_.column_panels;
+        const Panels& rows = pairs_.one_side() ? columns : operands_.row_panels;
+        const std::int64_t first = plan_.chunks[chunk];
+        const std::int64_t groups = plan_.chunks[chunk + 1] - first;
+        Sum* sums = strip.row(r) + j;
+        if constexpr (std::is_floating_point_v<Sum>) {
+            const std::int64_t at = first * 2 * kGroupBytes;
+            plan_.kernels->multiply_f64(
+                {.rows = reinterpret_cast<const double*>(rows.of(strip.row_begin + r) + at),
+                 .columns = reinterpret_cast<const double*>(columns.of(j) + at),
+                 .panel_doubles = columns.panel_bytes() / 8,
+                 .groups = groups,
+                 .sums = sums,
+                 .stride = strip.stride});
+        } else {
+            std::int32_t part[kTileRows * kTileColumns];
+            constexpr bool direct = std::is_same_v<Sum, std::int32_t>;
+            CountTile tile{.rows = rows.of(strip.row_begin + r) + first * kGroupBytes,
+                           .columns = columns.of(j) + first * kGroupBytes,
+                           .panel_bytes = columns.panel_bytes(),
+                           .groups = groups,
+                           .sums = part,
+                           .stride = kTileColumns,
+                           .add = false,
+                           .largest_product = largest_product_};
+            if constexpr (direct) {
+                tile.sums = sums;
+                tile.stride = strip.stride;
+                tile.add = chunk > 0;
             }
-            double* inside = block.gene_sums.data();
-            std::fill_n(inside, limit, 0.0);
-            for (; e < row_end && table.columns[index(e)] < gene_end; ++e) {
-                add_postings<double, double>(postings, table.columns[index(e)],
-                                             value_of<double>(table, e), limit, inside);
+            if (plan_.arithmetic == Arithmetic::u8) {
+                plan_.kernels->multiply_u8(tile);
+            } else {
+                plan_.kernels->multiply_i16(tile);
             }
-            double* sums = block.row(r);
-            const double own = scale[block.row_begin + r];
-            for (std::int32_t j = 0; j < limit; ++j) {
-                sums[j] += inside[j] * (own * scale[pairs.column_begin + j]);
+            if constexpr (!direct) {
+                for (std::int64_t i = 0; i < kTileRows; ++i) {
+                    for (std::int64_t c = 0; c < kTileColumns; ++c) {
+                        Sum& sum = sums[i * strip.stride + c];
+                        sum = (chunk > 0 ? sum : 0) + part[i * kTileColumns + c];
+                    }
+                }
             }
         }
     }
+
+    /// Adds a row's turns in rare columns to its sums.
+    void add_rare(Strip& strip, std::int64_t r) const {
+        const std::span<const Turn<Value>> turns =
+            operands_.turns_of(pairs_.row_begin + strip.row_begin + r, strip.turns);
+        Sum* sums = strip.row(r);
+        if (!std::is_floating_point_v<Sum> || turns.size() <= kFrequencyTurns) {
+            add_turns(turns, sums);
+            return;
+        }
+        Sum* part = strip.rare_sums.data() - strip.first_column;
+        for (std::size_t t = 0; t < turns.size(); t += kFrequencyTurns) {
+            std::fill_n(strip.rare_sums.data(), strip.stride, Sum{0});
+            add_turns(turns.subspan(t, std::min(kFrequencyTurns, turns.size() - t)), part);
+            for (std::int64_t j = strip.first_column; j < strip.end_column; ++j) {
+                sums[j] += part[j];
+            }
+        }
+    }
+
+    /// Asks for the first lines of a list; the processor fetches what follows by itself.
+    static void fetch(const P* begin, const P* end) noexcept {
+        constexpr std::ptrdiff_t line = 64 / sizeof(P);
+        __builtin_prefetch(begin);
+        __builtin_prefetch(begin + line);
+        if (end - begin > 2 * line) {
+            __builtin_prefetch(begin + 2 * line);
+            __builtin_prefetch(begin + 3 * line);
+        }
+    }
+
+    static void add(const P& posting, Sum own, Sum* sums) noexcept {
+        const auto entry = posting.read();
+        sums[P::model(entry)] += own * static_cast<Sum>(P::value(entry));
+    }
+
+    /// Lists are short and lie anywhere: each is asked for some turns ahead.
+    void add_turns(std::span<const Turn<Value>> turns, Sum* sums) const noexcept {
+        const P* postings = operands_.postings.data();
+        const Turn<Value>* const end = turns.data() + turns.size();
+        for (const Turn<Value>* turn = turns.data(); turn < end; ++turn) {
+            if (end - turn > kAhead) {
+                fetch(postings + turn[kAhead].begin, postings + turn[kAhead].end);
+            }
+            const auto own = static_cast<Sum>(turn->value);
+            const P* posting = postings + turn->begin;
+            const P* const last = postings + turn->end;
+            for (; posting < last; posting += 4) {  // the list is padded
+                add(posting[0], own, sums);
+                add(posting[1], own, sums);
+                add(posting[2], own, sums);
+                add(posting[3], own, sums);
+            }
+        }
+    }
+
+    const Pairs& pairs_;
+    const SimilarityPlan& plan_;
+    std::int32_t largest_product_;
+    const Operands<P>& operands_;
+};
+
+template <class P, class Sum>
+void run(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& plan, TableScan& scan,
+         std::span<const double> values, const RowOutput& rows, int threads,
+         const StopRequest& stop) {
+    const Operands<P> operands = pack<P>(table, pairs, plan, scan, values, threads, stop);
+    const Engine<P, Sum> engine(pairs, plan, scan, operands);
+    const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
+    const auto workers = index(threads_for(strips, threads));
+    std::vector<Strip<Sum, typename P::Value>> strip_of(workers);
+    std::vector<RowOutput::Scratch> scratch_of(workers);
+    const std::int64_t width = (pairs.columns() + kTileColumns - 1) / kTileColumns * kTileColumns;
+    const auto work = [&](std::int64_t task, int worker) {
+        // The first strips of a symmetric call have the most columns.
+        auto& strip = strip_of[index(worker)];
+        strip.row_begin = task * kStripRows;
+        strip.row_end = std::min(strip.row_begin + kStripRows, pairs.rows());
+        strip.first_column = pairs.symmetric ? strip.row_begin / kTileColumns * kTileColumns : 0;
+        strip.end_column = width;
+        strip.stride = width - strip.first_column;
+        if (strip.sums.size() == 0) {
+            strip.sums = Buffer<Sum>(kStripRows * width);
+            strip.rare_sums = Buffer<Sum>(std::is_floating_point_v<Sum> ? width : 0);
+        }
+        engine.accumulate(strip);
+        RowOutput::Scratch& scratch = scratch_of[index(worker)];
+        rows.begin_strip(strip.row_begin, strip.row_end, scratch);
+        for (std::int64_t row = strip.row_begin; row < strip.row_end; ++row) {
+            rows.write(row, strip.row(row - strip.row_begin), scratch);
+        }
+        rows.end_strip(strip.row_begin, strip.row_end, scratch);
+    };
+    parallel_for(strips, threads, work, stop);
 }
 
-/// 1 / n of every sampled cell, 1 of every exact one, 0 of every missing one; gene-major.
-std::vector<double> cell_scales(const AlleleTable& table) {
-    std::vector<double> scales(index(table.n_genes() * table.n_models()), 0.0);
+/// Frequencies of the entries of a float table.
+std::vector<double> entry_values(const AlleleTable& table) {
+    std::vector<double> values(index(table.nnz()));
     for (std::int64_t m = 0; m < table.n_models(); ++m) {
         for_each_cell(table, m, [&](const Cell& cell) {
             const std::int64_t n = probes_in(table, cell);
-            scales[index(cell.gene * table.n_models() + m)] =
-                n == 0 ? 1.0 : 1.0 / static_cast<double>(n);
+            for (std::int64_t e = cell.begin; e < cell.end; ++e) {
+                values[index(e)] =
+                    n == 0 ? table.probabilities[index(e)]
+                           : static_cast<double>(table.counts[index(e)]) / static_cast<double>(n);
+            }
         });
     }
-    return scales;
-}
-
-/// Runs accumulate(block) then finish(block) over all rows, blocks in parallel.
-template <class Sum, class Accumulate, class Finish>
-void for_each_block(const AlleleTable& table, const Pairs& pairs, int threads,
-                    const StopRequest& stop, Accumulate&& accumulate, Finish&& finish) {
-    const std::int64_t row_bytes = std::max<std::int64_t>(1, pairs.columns()) * sizeof(Sum);
-    const std::int64_t rows_a_block =
-        std::clamp(kAccumulatorBytes / row_bytes, kMinBlockRows, kMaxBlockRows);
-    const std::int64_t blocks = (pairs.rows() + rows_a_block - 1) / rows_a_block;
-    std::vector<Block<Sum>> workers(index(threads_for(blocks, threads)));
-    const auto work = [&](std::int64_t task, int worker) {
-        Block<Sum>& block = workers[index(worker)];
-        // The last rows of a symmetric call have the most columns: they go first.
-        block.row_begin = pairs.row_begin + (blocks - 1 - task) * rows_a_block;
-        block.row_end = std::min(block.row_begin + rows_a_block, pairs.row_end);
-        block.stride = pairs.columns();
-        block.sums.assign(index(block.rows() * block.stride), Sum{0});
-        block.gene_sums.resize(std::is_floating_point_v<Sum> ? index(block.stride) : 0);
-        block.cursor.assign(table.indptr.begin() + block.row_begin,
-                            table.indptr.begin() + block.row_end);
-        accumulate(block);
-        finish(block);
-    };
-    parallel_for(blocks, threads, work, stop);
-}
-
-template <class Finish>
-void for_each_count_block(const AlleleTable& table, const Pairs& pairs, std::int64_t bound,
-                          int threads, const StopRequest& stop, Finish&& finish) {
-    const Postings<std::int32_t> postings = gather_postings<std::int32_t>(table, pairs);
-    const auto run = [&]<class Sum>(Sum) {
-        for_each_block<Sum>(
-            table, pairs, threads, stop,
-            [&](Block<Sum>& block) { accumulate_counts<Sum>(table, pairs, postings, block); },
-            finish);
-    };
-    if (bound <= std::numeric_limits<std::int32_t>::max()) {
-        run(std::int32_t{0});
-    } else {
-        run(std::int64_t{0});
-    }
-}
-
-/// Writes a block's results, and in a symmetric call their mirror image. Rows go innermost
-/// in the mirror, so that it is written in runs.
-template <class Sum, class Out, class Convert>
-void store_block(Block<Sum>& block, const Pairs& pairs, std::span<Out> out, Convert&& convert) {
-    const std::int64_t width = pairs.columns();
-    for (std::int64_t r = 0; r < block.rows(); ++r) {
-        const std::int64_t row = block.row_begin - pairs.row_begin + r;
-        Out* line = out.data() + index(row * width);
-        const Sum* sums = block.row(r);
-        const std::int32_t limit = limit_of(block, pairs, r);
-        for (std::int32_t j = 0; j < limit; ++j) {
-            line[j] = convert(block.row_begin + r, pairs.column_begin + j, sums[j]);
-        }
-    }
-    if (!pairs.symmetric) {
-        return;
-    }
-    const std::int64_t first = block.row_begin - pairs.row_begin;
-    const std::int64_t last = block.row_end - pairs.row_begin;
-    for (std::int64_t j = 0; j < last; ++j) {
-        for (std::int64_t row = std::max(first, j + 1); row < last; ++row) {
-            out[index(j * width + row)] = out[index(row * width + j)];
-        }
-    }
-}
-
-void refuse_inexact(std::int64_t bound) {
-    if (bound > kExactLimit) {
-        throw InputError("the numerators of this table may reach " +
-                         (bound == INT64_MAX ? std::string("2^63") : std::to_string(bound)) +
-                         ", above 2^53, and would not be exact: use fewer probes or genes");
-    }
+    return values;
 }
 
 }  // namespace
 
-bool is_integer(const TableSummary& summary) noexcept {
-    return std::ranges::all_of(summary.probes, [](std::int64_t n) { return n >= 0; });
-}
-
-void nei_similarity(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
-                    std::span<double> out, const StopRequest& stop) {
-    const TableSummary summary = summarise(table);
-    refuse_inexact(summary.numerator_bound);
-    const SelfTerms self_terms(table, estimator, summary);
-    const auto identity = [&](std::int64_t i, std::int64_t j, auto numerator) {
-        const double product = self_terms(i, j) * self_terms(j, i);
-        return product > 0.0 ? static_cast<double>(numerator) / std::sqrt(product)
-                             : std::numeric_limits<double>::quiet_NaN();
-    };
-    const auto finish = [&](auto& block) { store_block(block, pairs, out, identity); };
-    if (is_integer(summary)) {
-        for_each_count_block(table, pairs, summary.numerator_bound, threads, stop, finish);
-    } else {
-        const Postings<double> postings = gather_postings<double>(table, pairs);
-        const std::vector<double> scales = cell_scales(table);
-        for_each_block<double>(
-            table, pairs, threads, stop,
-            [&](Block<double>& block) {
-                accumulate_frequencies(table, pairs, postings, scales, block);
-            },
-            finish);
-    }
-    for (std::int64_t i = 0; pairs.symmetric && i < pairs.rows(); ++i) {
-        out[index(i * pairs.columns() + i)] = 1.0;
-    }
-}
-
-void count_numerators(const AlleleTable& table, const Pairs& pairs, int threads,
-                      std::span<std::int64_t> out, const StopRequest& stop) {
-    const TableSummary summary = summarise(table);
-    refuse_inexact(summary.numerator_bound);
-    const auto whole = [](std::int64_t, std::int64_t, auto numerator) {
-        return static_cast<std::int64_t>(numerator);
-    };
-    for_each_count_block(table, pairs, summary.numerator_bound, threads, stop,
-                         [&](auto& block) { store_block(block, pairs, out, whole); });
-    for (std::int64_t i = 0; pairs.symmetric && i < pairs.rows(); ++i) {
-        std::int64_t square = 0;
-        for (std::int64_t e = table.indptr[index(i)]; e < table.indptr[index(i) + 1]; ++e) {
-            const std::int64_t count = table.counts[index(e)];
-            square += count * count;
+void compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
+             const Output& output, const StopRequest& stop) {
+    TableScan found = scan(table, pairs, threads, stop);
+    const bool counts = output.quantity == Quantity::numerator;
+    // Numerators are of counts, which a float table may have too.
+    const bool integer = found.integer;
+    found.integer = integer || counts;
+    const SimilarityPlan plan = plan_similarity(table, pairs, found);
+    const RowOutput rows(table, pairs, estimator, found, integer, *plan.kernels, output);
+    if (plan.arithmetic == Arithmetic::frequency) {
+        const std::vector<double> values = entry_values(table);
+        run<Posting<double>, double>(table, pairs, plan, found, values, rows, threads, stop);
+    } else if (plan.arithmetic == Arithmetic::u8 && table.n_models() < kMostPackedModels) {
+        if (plan.long_sums) {
+            run<PackedPosting, std::int64_t>(table, pairs, plan, found, {}, rows, threads, stop);
+        } else {
+            run<PackedPosting, std::int32_t>(table, pairs, plan, found, {}, rows, threads, stop);
         }
-        out[index(i * pairs.columns() + i)] = square;
+    } else if (plan.long_sums) {
+        run<Posting<std::int32_t>, std::int64_t>(table, pairs, plan, found, {}, rows, threads,
+                                                 stop);
+    } else {
+        run<Posting<std::int32_t>, std::int32_t>(table, pairs, plan, found, {}, rows, threads,
+                                                 stop);
     }
+}
+
+double measure_integer_peak(int threads) {
+    constexpr std::int64_t groups = 32;  // four panels of 2 KiB
+    constexpr std::int64_t products = kTileRows * kTileColumns * 4 * groups;
+    const KernelSet& set = kernels();
+    const int used = threads_for(std::numeric_limits<int>::max(), threads);
+    std::vector<double> rates(index(used), 0.0);
+    parallel_for(used, used, [&](std::int64_t task, int) {
+        Buffer<std::uint8_t> panels(4 * groups * kGroupBytes);
+        std::memset(panels.data(), 1, index(panels.size()));
+        std::int32_t sums[kTileRows * kTileColumns];
+        const CountTile tile{.rows = panels.data() + 3 * groups * kGroupBytes,
+                             .columns = panels.data(),
+                             .panel_bytes = groups * kGroupBytes,
+                             .groups = groups,
+                             .sums = sums,
+                             .stride = kTileColumns,
+                             .add = false,
+                             .largest_product = 1};
+        for (int trial = 0; trial < 5; ++trial) {
+            const auto start = std::chrono::steady_clock::now();
+            std::int64_t tiles = 0;
+            std::chrono::duration<double> spent{};
+            while (spent.count() < 0.004) {
+                for (int i = 0; i < 100; ++i) {
+                    set.multiply_u8(tile);
+                }
+                tiles += 100;
+                spent = std::chrono::steady_clock::now() - start;
+            }
+            double& best = rates[index(task)];
+            best = std::max(best, static_cast<double>(tiles * products) / spent.count());
+        }
+    });
+    double sum = 0.0;
+    for (const double rate : rates) {
+        sum += rate;
+    }
+    return sum;
 }
 
 }  // namespace phylo

@@ -15,7 +15,7 @@ namespace {
 std::vector<double> similarity(const AlleleTable& table, const Pairs& pairs, Estimator estimator,
                                int threads) {
     std::vector<double> out(static_cast<std::size_t>(pairs.rows() * pairs.columns()));
-    nei_similarity(table, pairs, estimator, threads, out);
+    compare(table, pairs, estimator, threads, {.values = out.data()});
     return out;
 }
 
@@ -40,7 +40,8 @@ TEST_CASE("numerators equal the slow sum") {
     const int n = 150;
     const AlleleTable table = make_table(n, 6, random_rows(n, 6, 9, 4));
     std::vector<std::int64_t> out(static_cast<std::size_t>(n) * n);
-    count_numerators(table, Pairs::square(table), 3, out);
+    compare(table, Pairs::square(table), Estimator::plugin, 3,
+            {.quantity = Quantity::numerator, .type = Output::Type::int64, .values = out.data()});
     bool equal = true;
     for (std::size_t i = 0; i < n; ++i) {
         for (std::size_t j = 0; j < n; ++j) {
@@ -80,6 +81,7 @@ TEST_CASE("nothing in common is NaN") {
 TEST_CASE("numerators above 2^53 are refused") {
     const AlleleTable table = make_table(1, 1, {{0, 0, "a", 2147483647}});
     std::vector<double> out(1);
-    CHECK_THROWS_AS(nei_similarity(table, Pairs::square(table), Estimator::plugin, 1, out),
-                    InputError);
+    CHECK_THROWS_AS(
+        compare(table, Pairs::square(table), Estimator::plugin, 1, {.values = out.data()}),
+        InputError);
 }

@@ -1,100 +1,56 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <vector>
 
 #include "phylo/allele_table.hpp"
 #include "phylo/parallel.hpp"
+#include "phylo/self_terms.hpp"
+#include "phylo/similarity_plan.hpp"
 
 namespace phylo {
 
-/// How the self term J of a cell is taken (Nei 1972, 1978).
-enum class Estimator {
-    plugin,    ///< sum p^2
-    unbiased,  ///< sampled cell of n probes: (n sum p^2 - 1) / (n - 1); exact cell: sum p^2
+/// What is written of each pair.
+enum class Quantity {
+    numerator,   ///< sum over genes and alleles of n_ia n_ja; exact cells add nothing
+    similarity,  ///< Nei's identity S
+    distance,    ///< -log(min(max(S, floor), 1))
 };
 
-/// Numerators above this lose bits in a double.
-inline constexpr std::int64_t kExactLimit = std::int64_t{1} << 53;
+/// Where results go, and in which order.
+struct Output {
+    enum class Type { int64, float64, float32 };
+    enum class Layout {
+        matrix,     ///< rows x columns, row-major
+        condensed,  ///< of a square call: the upper triangle by rows
+    };
+    Quantity quantity = Quantity::similarity;
+    Type type =
+        Type::float64;  ///< int64 for numerators, else a float; float32 is rounded from float64
+    Layout layout = Layout::matrix;
+    double floor = 0.0;      ///< of distances
+    void* values = nullptr;  ///< where in memory; or
+    int file = -1;           ///< a file open for writing, from the offset `file_begin` on
+    std::int64_t file_begin = 0;
 
-/// Which pairs of a table's models are wanted.
-struct Pairs {
-    std::int64_t row_begin = 0;
-    std::int64_t row_end = 0;
-    std::int64_t column_begin = 0;
-    std::int64_t column_end = 0;
-    bool symmetric = false;  ///< rows and columns are the same models: only columns below the row
-
-    [[nodiscard]] std::int64_t rows() const noexcept { return row_end - row_begin; }
-    [[nodiscard]] std::int64_t columns() const noexcept { return column_end - column_begin; }
-
-    /// All models against all.
-    [[nodiscard]] static Pairs square(const AlleleTable& table) noexcept {
-        return {.row_begin = 0,
-                .row_end = table.n_models(),
-                .column_begin = 0,
-                .column_end = table.n_models(),
-                .symmetric = true};
-    }
-    /// The first `split` models against the others.
-    [[nodiscard]] static Pairs between(const AlleleTable& table, std::int64_t split) noexcept {
-        return {.row_begin = 0,
-                .row_end = split,
-                .column_begin = split,
-                .column_end = table.n_models(),
-                .symmetric = false};
-    }
+    [[nodiscard]] std::int64_t item_bytes() const noexcept { return type == Type::float32 ? 4 : 8; }
 };
 
-/// Self terms of every model, over the genes it shares with any other.
-///
-/// Genes missing in either model of a pair are left out of both self terms. Models that
-/// have the same genes share a pattern, so terms are kept for (model, pattern), not for
-/// every pair. On an integer table a model's terms are scaled
-/// by its n^2, as its numerators are. O(models x patterns x
-/// genes + nnz) time, O(models x patterns) memory; one pattern when nothing is missing.
-class SelfTerms {
-   public:
-    /// Requires that under `unbiased` no sampled cell has a single probe.
-    SelfTerms(const AlleleTable& table, Estimator estimator, const TableSummary& summary);
-
-    /// Model i's self term over the genes that it shares with model j.
-    [[nodiscard]] double operator()(std::int64_t i, std::int64_t j) const noexcept {
-        return terms_[static_cast<std::size_t>(i) * patterns_ +
-                      pattern_of_[static_cast<std::size_t>(j)]];
-    }
-    [[nodiscard]] std::size_t patterns() const noexcept { return patterns_; }
-    /// Of model i over the genes of pattern p, at i * patterns() + p.
-    [[nodiscard]] const std::vector<double>& terms() const noexcept { return terms_; }
-    [[nodiscard]] const std::vector<std::size_t>& pattern_of() const noexcept {
-        return pattern_of_;
-    }
-
-   private:
-    std::size_t patterns_ = 0;
-    std::vector<std::size_t> pattern_of_;
-    std::vector<double> terms_;
-};
-
-/// Whether numerators are integers: every model has one n (or no cell at all).
-[[nodiscard]] bool is_integer(const TableSummary& summary) noexcept;
-
-/// Nei's identity of every wanted pair, row-major, `pairs.rows()` x `pairs.columns()`.
+/// Compares models, as the plan and the output say.
 ///
 /// S_ij = sum p_i p_j / sqrt(J_i J_j), all three sums over the genes that both have; NaN where
-/// a self term is zero or no gene is shared. The diagonal of a symmetric call is 1. On an integer
-/// table the sums are exact integers, so S is the same bits for any thread number and block size;
-/// on a float table every pair's sum runs over genes in order, so likewise on one instruction set.
-/// O(sum over columns of rows-having-it x columns-having-it) time.
-/// Throws InputError when a numerator might exceed kExactLimit, Interrupted when asked to stop.
-void nei_similarity(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
-                    std::span<double> out, const StopRequest& stop = {});
+/// a self term is zero or no gene is shared. In a square call the diagonal is 1 (numerators:
+/// the sum of squared counts). On an integer table the sums are exact integers, so S is the same
+/// bits for any thread number, instruction set and order of models. On a float table common alleles
+/// are summed in short chunks, then added, then rare alleles in the order of columns: a pair's
+/// relative error stays below 2^-53 (3 + 256 + common / 256 + 4096 + rare / 4096), and bits do not
+/// depend on threads, instruction set or order either. O(pairs x dense columns + shared rare
+/// alleles of all pairs + nnz) time. Throws InputError when a numerator might exceed kExactLimit,
+/// Interrupted when asked to stop, std::system_error when the file cannot be written.
+void compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
+             const Output& output, const StopRequest& stop = {});
 
-/// The exact numerators sum over genes and alleles of n_ia n_ja of an integer or float table's
-/// counts (exact cells add nothing), the same pairs and layout; a symmetric call fills the
-/// diagonal with sum n_ia^2.
-void count_numerators(const AlleleTable& table, const Pairs& pairs, int threads,
-                      std::span<std::int64_t> out, const StopRequest& stop = {});
+/// Multiply-adds of bytes that `threads` threads of this processor do a second, measured for
+/// some 20 ms on operands that stay in the first cache: the ceiling of dense columns.
+[[nodiscard]] double measure_integer_peak(int threads);
 
 }  // namespace phylo

@@ -1,0 +1,210 @@
+#include "row_output.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <type_traits>
+
+namespace phylo {
+
+namespace {
+
+std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
+
+/// Columns mirrored at once: a cache line of floats.
+constexpr std::int64_t kMirrorColumns = 16;
+
+/// Self terms of an integer table whose models all have every gene: no other sum is needed.
+/// n^2 J = sum c^2, or n (sum c^2 - n) / (n - 1) over the genes, the one division last.
+std::vector<double> whole_terms(const AlleleTable& table, Estimator estimator,
+                                const TableScan& scan) {
+    std::vector<double> terms;
+    terms.reserve(scan.squares.size());
+    for (std::size_t m = 0; m < scan.squares.size(); ++m) {
+        const std::int64_t n = scan.probes[m];
+        const auto probes = static_cast<double>(n);
+        if (estimator == Estimator::plugin || n == 0) {
+            terms.push_back(static_cast<double>(scan.squares[m]));
+        } else {
+            terms.push_back(static_cast<double>(scan.squares[m] - n * table.n_genes()) *
+                            (probes / (probes - 1.0)));
+        }
+    }
+    return terms;
+}
+
+void write_at(int file, const char* bytes, std::int64_t count, std::int64_t offset) {
+    while (count > 0) {
+        const ::ssize_t written = ::pwrite(file, bytes, index(count), offset);
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            throw std::system_error(written < 0 ? errno : ENOSPC, std::generic_category());
+        }
+        bytes += written;
+        offset += written;
+        count -= written;
+    }
+}
+
+}  // namespace
+
+RowOutput::RowOutput(const AlleleTable& table, const Pairs& pairs, Estimator estimator,
+                     const TableScan& scan, bool integer, const KernelSet& kernels,
+                     const Output& output)
+    : pairs_(pairs), scan_(scan), kernels_(kernels), output_(output) {
+    if (output.quantity == Quantity::numerator) {
+        return;
+    }
+    if (integer && !scan.ragged) {
+        terms_ = whole_terms(table, estimator, scan);
+    } else {
+        shared_terms_ = std::make_unique<SelfTerms>(table, estimator, summarise(table));
+    }
+}
+
+std::int64_t RowOutput::position(std::int64_t row) const noexcept {
+    if (output_.layout == Output::Layout::condensed) {
+        return row * (2 * pairs_.rows() - row - 1) / 2;
+    }
+    return row * pairs_.columns() + first(row);
+}
+
+std::int64_t RowOutput::strip_begin(std::int64_t row) const noexcept {
+    return output_.layout == Output::Layout::condensed ? position(row) : row * pairs_.columns();
+}
+
+template <class Item>
+Item* RowOutput::place(std::int64_t row, Scratch& scratch) const noexcept {
+    if (output_.file < 0) {
+        return static_cast<Item*>(output_.values) + position(row);
+    }
+    const std::int64_t strip = row / kStripRows * kStripRows;
+    return reinterpret_cast<Item*>(scratch.file_rows.data()) + position(row) - strip_begin(strip);
+}
+
+void RowOutput::begin_strip(std::int64_t /*row_begin*/, std::int64_t /*row_end*/,
+                            Scratch& scratch) const {
+    if (scratch.selves.size() > 0) {
+        return;
+    }
+    scratch.selves = Buffer<double>(pairs_.columns() + 1);
+    scratch.values = Buffer<double>(pairs_.columns() + 1);
+    if (output_.file >= 0) {
+        scratch.file_rows = Buffer<char>(kStripRows * pairs_.columns() * output_.item_bytes());
+    }
+}
+
+template <class Sum>
+void RowOutput::find_values(std::int64_t row, const Sum* numerators, Scratch& scratch,
+                            double* values) const {
+    const std::int64_t begin = first(row);
+    const std::int64_t count = pairs_.columns() - begin;
+    const std::int64_t model = pairs_.row_begin + row;
+    double self = 1.0;
+    const double* selves = scratch.selves.data();
+    if (shared_terms_) {
+        for (std::int64_t j = 0; j < count; ++j) {
+            const std::int64_t other = pairs_.column_begin + begin + j;
+            scratch.selves[j] = (*shared_terms_)(model, other) * (*shared_terms_)(other, model);
+        }
+    } else {
+        self = terms_[index(model)];
+        selves = terms_.data() + pairs_.column_begin + begin;
+    }
+    if constexpr (std::is_same_v<Sum, std::int32_t>) {
+        kernels_.identities_i32(numerators + begin, count, self, selves, values);
+    } else if constexpr (std::is_same_v<Sum, std::int64_t>) {
+        kernels_.identities_i64(numerators + begin, count, self, selves, values);
+    } else {
+        kernels_.identities_f64(numerators + begin, count, self, selves, values);
+    }
+    if (output_.quantity == Quantity::distance) {
+        kernels_.distances(values, count, output_.floor);
+    }
+}
+
+template <class Item>
+void RowOutput::set_diagonal(std::int64_t row, Scratch& scratch) const noexcept {
+    if (output_.layout == Output::Layout::condensed || !pairs_.one_side()) {
+        return;
+    }
+    Item* diagonal = place<Item>(row, scratch) + row - first(row);
+    if (output_.quantity == Quantity::numerator) {
+        *diagonal = static_cast<Item>(scan_.squares[index(pairs_.row_begin + row)]);
+    } else {
+        *diagonal = output_.quantity == Quantity::similarity ? Item{1} : Item{0};
+    }
+}
+
+template <class Sum>
+void RowOutput::write(std::int64_t row, const Sum* numerators, Scratch& scratch) const {
+    const std::int64_t count = pairs_.columns() - first(row);
+    switch (output_.type) {
+        case Output::Type::int64:
+            std::transform(numerators + first(row), numerators + pairs_.columns(),
+                           place<std::int64_t>(row, scratch),
+                           [](Sum sum) { return static_cast<std::int64_t>(sum); });
+            set_diagonal<std::int64_t>(row, scratch);
+            break;
+        case Output::Type::float64:
+            find_values(row, numerators, scratch, place<double>(row, scratch));
+            set_diagonal<double>(row, scratch);
+            break;
+        case Output::Type::float32:
+            find_values(row, numerators, scratch, scratch.values.data());
+            kernels_.narrow(scratch.values.data(), count, place<float>(row, scratch));
+            set_diagonal<float>(row, scratch);
+            break;
+    }
+}
+
+/// Copies what is right of the diagonal in the strip's rows to below it. Rows go innermost, so that
+/// the copy is written in runs.
+template <class Item>
+void RowOutput::mirror(std::int64_t row_begin, std::int64_t row_end) const noexcept {
+    auto* values = static_cast<Item*>(output_.values);
+    const std::int64_t n = pairs_.columns();
+    for (std::int64_t block = row_begin; block < n; block += kMirrorColumns) {
+        const std::int64_t block_end = std::min(block + kMirrorColumns, n);
+        for (std::int64_t j = block; j < block_end; ++j) {
+            const std::int64_t end = std::min(row_end, j);
+            for (std::int64_t i = row_begin; i < end; ++i) {
+                values[j * n + i] = values[i * n + j];
+            }
+        }
+    }
+}
+
+void RowOutput::end_strip(std::int64_t row_begin, std::int64_t row_end, Scratch& scratch) const {
+    if (output_.file >= 0) {
+        const std::int64_t begin = strip_begin(row_begin);
+        const std::int64_t items = strip_begin(row_end) - begin;
+        write_at(output_.file, scratch.file_rows.data(), items * output_.item_bytes(),
+                 output_.file_begin + begin * output_.item_bytes());
+        return;
+    }
+    if (!pairs_.symmetric || output_.layout == Output::Layout::condensed) {
+        return;
+    }
+    switch (output_.type) {
+        case Output::Type::int64:
+            mirror<std::int64_t>(row_begin, row_end);
+            break;
+        case Output::Type::float64:
+            mirror<double>(row_begin, row_end);
+            break;
+        case Output::Type::float32:
+            mirror<float>(row_begin, row_end);
+            break;
+    }
+}
+
+template void RowOutput::write(std::int64_t, const std::int32_t*, Scratch&) const;
+template void RowOutput::write(std::int64_t, const std::int64_t*, Scratch&) const;
+template void RowOutput::write(std::int64_t, const double*, Scratch&) const;
+
+}  // namespace phylo
