@@ -115,7 +115,7 @@ def test_one_model_has_no_pair(capsys):
 @settings(max_examples=20, deadline=None)
 def test_rows_give_the_table_again(n_models, n_genes, seed):
     table = pp.simulate.simulate_table(n_models, n_genes, seed=seed)
-    assert pp.AlleleTable.from_counts(*similarity._rows(table)) == table
+    assert pp.AlleleTable.from_counts(*similarity.rows_of(table)) == table
 
 
 def test_every_repeat_has_a_fresh_subject_outside_the_clock():

@@ -21,7 +21,7 @@ from pyphylo.errors import InputError
 from pyphylo.similarity import nei_similarity
 from pyphylo.simulate import simulate_table
 
-__all__ = ["bench_similarity"]
+__all__ = ["bench_similarity", "rows_of"]
 
 
 def bench_similarity(
@@ -68,7 +68,7 @@ def bench_similarity(
 
 def _save_table(path: Path, n_models: int, n_genes: int) -> dict[str, Any]:
     """Write a simulated table; what is to be known of it, and of the time that it takes."""
-    rows = _rows(simulate_table(n_models, n_genes))
+    rows = rows_of(simulate_table(n_models, n_genes))
     start = time.perf_counter()
     table = AlleleTable.from_counts(*rows)
     seconds = time.perf_counter() - start
@@ -81,7 +81,7 @@ def _save_table(path: Path, n_models: int, n_genes: int) -> dict[str, Any]:
     }
 
 
-def _rows(table: AlleleTable) -> tuple[Any, ...]:
+def rows_of(table: AlleleTable) -> tuple[Any, ...]:
     """The arguments of `AlleleTable.from_counts` that give the table again."""
     counts = table.to_csr()
     model = np.repeat(np.arange(len(table.models), dtype=np.int32), np.diff(counts.indptr))
