@@ -1,46 +1,45 @@
-"""Similarity beside SciPy and scikit-learn, one thread each; peers get their input ready made."""
+"""Similarity beside other libraries, in one process, by turns; what each is given is made before.
+
+Peers make numerators only (scikit-learn: cosines), pyphylo the whole similarity, from a fresh
+table each time. Every peer's result is compared with pyphylo's before it is timed.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
+from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import numpy as np
-import scipy.sparse
-import simulated
-from side_by_side import compare
-from sklearn.metrics.pairwise import cosine_similarity
-
-import pyphylo as pp
+PEERS = ["scipy", "sklearn", "mkl", "sgemm", "torch"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, nargs="+", default=[200, 1000])
     parser.add_argument("--genes", type=int, default=128)
-    for n in (args := parser.parse_args()).models:
-        table = simulated.table(n, args.genes)
-        counts = table.to_csr().astype(np.float64)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--memory", type=float, default=2, help="GiB for a dense input")
+    args = parser.parse_args()
+    _limit_threads(args.threads)
 
-        def scipy_product(counts: scipy.sparse.csr_array = counts) -> object:
-            dense = (counts @ counts.T).toarray()
-            norm = np.sqrt(np.diagonal(dense))
-            return dense / norm / norm[:, None]
+    from similarity_peers import run  # libraries read their thread number when they are loaded
 
-        def ours(table: pp.AlleleTable = table) -> object:
-            return pp.nei_similarity(table, n_threads=1)
+    for n_models in args.models:
+        run(n_models, args.genes, args.peers, args.repeats, args.threads, int(args.memory * 2**30))
 
-        np.testing.assert_allclose(ours().values, scipy_product(), rtol=1e-12)
-        compare(
-            f"{n} models x {args.genes} genes, {table.nnz} entries",
-            {
-                "pyphylo": ours,
-                "scipy CSR @ CSR.T": scipy_product,
-                "sklearn cosine_similarity": lambda c=counts: cosine_similarity(c),
-            },
-        )
+
+def _limit_threads(threads: int) -> None:
+    """Tell every library, before it is loaded, how many threads to use and where MKL is."""
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    os.environ["MKL_DYNAMIC"] = "FALSE"
+    # pip puts MKL where sparse_dot_mkl does not look.
+    found = sorted((Path(sys.prefix) / "lib").glob("libmkl_rt.so*"))
+    if found:
+        os.environ.setdefault("MKL_RT", str(found[-1]))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ _add_installed_core(__path__)
 from pyphylo import _core  # noqa: E402, F401
 
 if TYPE_CHECKING:
+    from pyphylo import simulate as simulate
     from pyphylo.alleles import AlleleRule as AlleleRule
     from pyphylo.alleles import AlleleTable as AlleleTable
     from pyphylo.distance import DistanceMatrix as DistanceMatrix
@@ -53,6 +54,7 @@ _LAZY = {
     "neighbor_joining": "pyphylo.tree.nj",
     "sample": "pyphylo.sampling.scheduler",
 }
+_LAZY_MODULES = ("simulate",)
 
 __all__ = [
     "FileFormatError",
@@ -62,10 +64,13 @@ __all__ = [
     "WorkError",
     "__version__",
     *_LAZY,
+    *_LAZY_MODULES,
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"pyphylo.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'pyphylo' has no attribute {name!r}")
     value = getattr(import_module(_LAZY[name]), name)
@@ -74,4 +79,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_LAZY))
+    return sorted(set(globals()) | set(_LAZY) | set(_LAZY_MODULES))

@@ -1,21 +1,23 @@
-"""Similarity: time and peak memory."""
+"""Similarity and simulation: time and peak memory, one thread."""
 
 from __future__ import annotations
 
-import simulated
-
 import pyphylo as pp
+
+from . import simulated
 
 
 class Similarity:
-    """All pairs of a table's models, one thread."""
+    """All pairs of a table's models. One call a sample: each has its own fresh table."""
 
     params = (simulated.MODELS, ["plugin", "unbiased"])
     param_names = ("models", "estimator")
     timeout = 600
+    number = 1
+    warmup_time = 0
 
     def setup(self, n_models, estimator):
-        self.table = simulated.table(n_models)
+        self.table = simulated.fresh(simulated.table(n_models))
 
     def time_square(self, n_models, estimator):
         pp.nei_similarity(self.table, estimator=estimator, n_threads=1)
@@ -29,6 +31,9 @@ class Rectangular:
 
     params = (simulated.MODELS,)
     param_names = ("models",)
+    timeout = 600
+    number = 1
+    warmup_time = 0
 
     def setup(self, n_models):
         whole = simulated.table(n_models + 10)
@@ -37,3 +42,17 @@ class Rectangular:
 
     def time_rectangular(self, n_models):
         pp.nei_similarity(self.new, other=self.old, n_threads=1)
+
+
+class Simulation:
+    """A table from nothing, most of it spent in counting its rows."""
+
+    params = (simulated.MODELS,)
+    param_names = ("models",)
+    timeout = 600
+
+    def time_table(self, n_models):
+        pp.simulate.simulate_table(n_models)
+
+    def peakmem_table(self, n_models):
+        pp.simulate.simulate_table(n_models)

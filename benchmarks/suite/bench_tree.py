@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import simulated
-
 import pyphylo as pp
+
+from . import simulated
 
 
 class NeighborJoining:
-    """A tree of near-additive distances, one thread."""
+    """A tree of simulated distances, one thread."""
 
-    params = (simulated.MODELS, ["float32", "float64"])
-    param_names = ("tips", "dtype")
+    params = (simulated.MODELS, ["near-additive", "language-models"], ["float32", "float64"])
+    param_names = ("tips", "kind", "dtype")
     timeout = 600
 
-    def setup(self, n, dtype):
-        self.D = pp.DistanceMatrix(simulated.distances(n), [f"m{i}" for i in range(n)])
+    def setup(self, n, kind, dtype):
+        self.D = pp.simulate.simulate_distances(n, kind=kind)
         small = self.D.filter(self.D.ids[:4])
         pp.neighbor_joining(small, dtype=dtype)  # compiles
 
-    def time_neighbor_joining(self, n, dtype):
+    def time_neighbor_joining(self, n, kind, dtype):
         pp.neighbor_joining(self.D, dtype=dtype, n_threads=1)
 
 
@@ -30,8 +30,7 @@ class Newick:
     param_names = ("tips",)
 
     def setup(self, n):
-        D = pp.DistanceMatrix(simulated.distances(n), [f"m{i}" for i in range(n)])
-        self.tree = pp.neighbor_joining(D)
+        self.tree = pp.neighbor_joining(pp.simulate.simulate_distances(n))
         self.text = self.tree.newick()
 
     def time_write(self, n):

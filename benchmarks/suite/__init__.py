@@ -1,0 +1,1 @@
+"""The asv suite: times and peak memory over the history."""

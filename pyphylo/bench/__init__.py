@@ -1,0 +1,1 @@
+"""Measurements behind ``pyphylo bench``: one module a kernel family."""

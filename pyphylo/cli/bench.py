@@ -1,0 +1,85 @@
+"""``pyphylo bench``: how fast this machine is at it."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from typing import Any
+
+from pyphylo.cli._common import Outcome, add_json, positive, whole
+
+__all__ = ["SIZES", "add_parser"]
+
+SIZES = {"fast": [200], "regular": [200, 1_000], "large": [200, 1_000, 5_000, 10_000]}
+"""Models of the tables that a size measures."""
+
+
+def add_parser(commands: Any, name: str) -> None:
+    """Register the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help="how fast this machine is at it"
+    )
+    kernels = parser.add_subparsers(title="kernels", metavar="KERNEL", required=True)
+    _add_similarity(kernels)
+
+
+def _add_similarity(kernels: Any) -> None:
+    parser = kernels.add_parser(
+        "similarity",
+        help="all pairs of simulated tables",
+        description="Time and memory of all pairs of simulated tables. Every call starts from a "
+        "table of sparse rows alone; each setting is measured in a process of its own.",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--size",
+        choices=list(SIZES),
+        help="; ".join(f"{size}: {', '.join(map(str, n))} models" for size, n in SIZES.items())
+        + "; default fast",
+    )
+    which.add_argument("--models", type=positive, nargs="+", metavar="N", help="these sizes")
+    parser.add_argument("--genes", type=positive, default=128, metavar="N", help="default 128")
+    parser.add_argument(
+        "--threads",
+        type=whole,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="one or more numbers of threads, 0: all there are; default 1",
+    )
+    parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="default 5")
+    add_json(parser)
+    parser.set_defaults(run=_similarity)
+
+
+def _similarity(args: argparse.Namespace) -> Outcome:
+    from pyphylo._memory import human_bytes
+    from pyphylo.bench.similarity import bench_similarity
+
+    models = args.models or SIZES[args.size or "fast"]
+    results = bench_similarity(
+        models, n_genes=args.genes, threads=args.threads, repeats=args.repeats
+    )
+    header = ["models", "genes", "entries", "threads", "building", "median", "pairs/s", "memory"]
+    rows = [
+        [
+            str(r["models"]),
+            str(r["genes"]),
+            str(r["nnz"]),
+            str(r["threads"]),
+            f"{r['construction_seconds']:.3f} s",
+            f"{statistics.median(r['seconds']):.4f} s",
+            f"{r['pairs_per_s']:.3g}",
+            human_bytes(r["peak_bytes"]),
+        ]
+        for r in results
+    ]
+    title = f"pyphylo {results[0]['version']}, {results[0]['isa']} kernels"
+    data = {"command": "bench similarity", "results": results}
+    return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Lines of a table, columns flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows]
