@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pyphylo.distance import DistanceMatrix as DistanceMatrix
     from pyphylo.distance import nei_distance as nei_distance
     from pyphylo.genome import Genome as Genome
+    from pyphylo.indices import genetic_distance as genetic_distance
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
@@ -49,6 +50,7 @@ _LAZY = {
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
+    "genetic_distance": "pyphylo.indices",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",

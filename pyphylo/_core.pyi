@@ -70,6 +70,24 @@ class TableBuilder:
     ) -> None: ...
     def finish(self) -> AlleleTable: ...
 
+class Index:
+    da: Index
+    chord: Index
+    rogers: Index
+    jsd: Index
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+def genetic_distance(
+    table: AlleleTable,
+    index: Index,
+    split: int,
+    condensed: bool,
+    single_precision: bool,
+    threads: int,
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
 def read_table(path: str) -> tuple[AlleleTable, str]: ...
 def nei_similarity(
     table: AlleleTable, estimator: Estimator, split: int, threads: int

@@ -2,14 +2,16 @@
 
 Populations are ``{model: {gene: Cell}}``. A cell is ``Sampled({allele: count})`` or
 ``Exact({allele: probability})``; a gene that a model lacks is absent. Sums of counts are
-Python integers and frequencies exact fractions, so nothing here rounds before the last step.
+Python integers and frequencies exact fractions, so nothing here rounds before the last step;
+roots and logarithms are decimals of a hundred digits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Populations",
     "Sampled",
     "allele",
+    "genetic_distance",
     "nei_distance",
     "nei_similarity",
     "numerator",
@@ -102,6 +105,57 @@ def nei_similarity(
     if self_a <= 0 or self_b <= 0:
         return math.nan
     return float(top) / math.sqrt(self_a) / math.sqrt(self_b)
+
+
+_DIGITS = 100
+"""Of the decimals that roots and logarithms are taken in: cancellation leaves enough of them."""
+
+
+def _decimals(cell: Sampled | Exact) -> dict[str, Decimal]:
+    return {a: Decimal(p.numerator) / p.denominator for a, p in cell.frequencies().items()}
+
+
+def _sum(values: Iterable[Decimal]) -> Decimal:
+    return sum(values, Decimal(0))
+
+
+def _entropy(frequencies: Iterable[Decimal]) -> Decimal:
+    """In bits."""
+    return -_sum(p * p.ln() for p in frequencies) / Decimal(2).ln()
+
+
+def _gene_distance(a: Sampled | Exact, b: Sampled | Exact, index: str) -> Decimal:
+    """One gene's term of `genetic_distance`.
+
+    With whole cells ``unshared`` is Nei, Tajima & Tateno's (1983) 1 - sum sqrt(p q): its 1 is
+    the mean of what the alleles of either cell add up to, so pruned mass is not counted.
+    """
+    p, q = _decimals(a), _decimals(b)
+    alleles = sorted(p.keys() | q.keys())
+    pairs = [(p.get(x, Decimal(0)), q.get(x, Decimal(0))) for x in alleles]
+    if index == "rogers":
+        return (_sum((x - y) ** 2 for x, y in pairs) / 2).sqrt()
+    if index == "jsd":
+        middle = _entropy((x + y) / 2 for x, y in pairs)
+        return middle - (_entropy(p.values()) + _entropy(q.values())) / 2
+    unshared = _sum((x + y) / 2 - (x * y).sqrt() for x, y in pairs)
+    if index == "da":
+        return unshared
+    pi = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
+    return 2 / pi * (2 * max(unshared, Decimal(0))).sqrt()
+
+
+def genetic_distance(
+    a: Mapping[str, Sampled | Exact], b: Mapping[str, Sampled | Exact], index: str
+) -> float:
+    """Mean of an index over the genes that both have; NaN without one."""
+    shared = a.keys() & b.keys()
+    if not shared:
+        return math.nan
+    with localcontext() as context:
+        context.prec = _DIGITS
+        total = _sum(_gene_distance(a[gene], b[gene], index) for gene in sorted(shared))
+        return float(total / len(shared))
 
 
 def nei_distance(similarity: float, floor: float = 1e-10) -> float:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, positive
 from pyphylo.errors import InputError
+
+if TYPE_CHECKING:
+    from pyphylo.alleles import AlleleTable
+    from pyphylo.distance import DistanceMatrix
 
 __all__ = ["add_parser"]
 
@@ -20,7 +24,15 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="FILE", help=".npz .phy .csv .tsv .parquet"
     )
-    parser.add_argument("--estimator", choices=("plugin", "unbiased"), default="plugin")
+    parser.add_argument(
+        "--index",
+        choices=("nei", "da", "chord", "rogers", "jsd"),
+        default="nei",
+        help="Nei's standard distance (default), Nei's D_A, chord, Rogers', Jensen-Shannon",
+    )
+    parser.add_argument(
+        "--estimator", choices=("plugin", "unbiased"), help="of Nei's distance (default plugin)"
+    )
     parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")
     parser.add_argument("--chars", type=positive, default=4, metavar="N", help="allele length")
     add_threads(parser)
@@ -36,10 +48,13 @@ def add_parser(commands: Any, name: str) -> None:
 
 def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo.alleles import AlleleRule, AlleleTable
-    from pyphylo.distance import nei_distance
     from pyphylo.io.matrices import check_matrix_path
     from pyphylo.store import SampleStore
 
+    if args.estimator and args.index != "nei":
+        raise InputError(
+            f"--estimator {args.estimator} is of --index nei; {args.index} has one form only"
+        )
     target = existing_parent(args.output)
     check_matrix_path(target)
     store = SampleStore.open(args.store)
@@ -48,15 +63,25 @@ def _run(args: argparse.Namespace) -> Outcome:
         raise InputError(
             f"store {args.store!r} holds {len(table.models)} models; a distance needs two"
         )
-    distances = nei_distance(
-        table, estimator=args.estimator, n_threads=args.threads, device=args.device
-    )
+    distances = _distances(table, args)
     distances.save(target)
     data = {
         "distances": str(target),
         "models": len(table.models),
         "genes": len(table.genes),
         "nnz": table.nnz,
-        "estimator": args.estimator,
+        "index": args.index,
+        **({"estimator": args.estimator or "plugin"} if args.index == "nei" else {}),
     }
     return Outcome(f"{len(table.models)} x {len(table.models)} distances in {target}", data)
+
+
+def _distances(table: AlleleTable, args: argparse.Namespace) -> DistanceMatrix:
+    from pyphylo.distance import nei_distance
+    from pyphylo.indices import genetic_distance
+
+    if args.index == "nei":
+        estimator = args.estimator or "plugin"
+        return nei_distance(table, estimator=estimator, n_threads=args.threads)
+    distances: DistanceMatrix = genetic_distance(table, index=args.index, n_threads=args.threads)
+    return distances

@@ -1,0 +1,90 @@
+#include "index_lines.hpp"
+
+#include <array>
+#include <cmath>
+
+namespace phylo {
+
+namespace {
+
+[[gnu::always_inline]] inline void products(double* __restrict sums,
+                                            const double* __restrict others, double own,
+                                            std::int32_t n) noexcept {
+    for (std::int32_t j = 0; j < n; ++j) {
+        sums[j] += own * others[j];
+    }
+}
+
+template <bool kRoot>
+[[gnu::always_inline]] inline bool terms(double* __restrict sums, const double* __restrict shared,
+                                         const double* __restrict half, double own,
+                                         std::int32_t n) noexcept {
+    std::int64_t cancelled = 0;
+    for (std::int32_t j = 0; j < n; ++j) {
+        const double both = own + half[j];
+        const double rest = both - shared[j];
+        const double term = kRoot ? std::sqrt(rest) : rest;
+        sums[j] += rest > both * kCancelled ? term : 0.0;  // false where `both` is NaN
+        cancelled |= is_cancelled(both, shared[j]) ? 1 : 0;
+    }
+    return cancelled != 0;
+}
+
+// The loops above, compiled for one instruction set.
+// NOLINTBEGIN(bugprone-macro-parentheses): a name and an attribute bear none
+#define PHYLO_LINE_KERNELS(name, attribute)                                                     \
+    struct name {                                                                               \
+        attribute static void add_products(double* sums, const double* others, double own,      \
+                                           std::int32_t n) {                                    \
+            products(sums, others, own, n);                                                     \
+        }                                                                                       \
+        attribute static bool add_terms(double* sums, const double* shared, const double* half, \
+                                        double own, std::int32_t n) {                           \
+            return terms<false>(sums, shared, half, own, n);                                    \
+        }                                                                                       \
+        attribute static bool add_roots(double* sums, const double* shared, const double* half, \
+                                        double own, std::int32_t n) {                           \
+            return terms<true>(sums, shared, half, own, n);                                     \
+        }                                                                                       \
+    }
+// NOLINTEND(bugprone-macro-parentheses)
+
+PHYLO_LINE_KERNELS(Portable, );
+#if defined(__x86_64__) && defined(__GNUC__)
+PHYLO_LINE_KERNELS(Avx2, [[gnu::target("avx2")]]);
+PHYLO_LINE_KERNELS(Avx512, [[gnu::target("avx512f,avx512dq,avx512vl")]]);
+#endif
+
+#undef PHYLO_LINE_KERNELS
+
+template <class Set>
+LineKernels kernels_of(std::string_view name) {
+    return {.instruction_set = name,
+            .add_products = Set::add_products,
+            .add_terms = Set::add_terms,
+            .add_roots = Set::add_roots};
+}
+
+}  // namespace
+
+std::span<const LineKernels> line_kernels() noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+    static const std::array known{kernels_of<Portable>("portable"), kernels_of<Avx2>("avx2"),
+                                  kernels_of<Avx512>("avx512")};
+    static const std::size_t usable = [] {
+        __builtin_cpu_init();
+        if (__builtin_cpu_supports("avx2") == 0) {
+            return 1;
+        }
+        return __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0
+                   ? 3
+                   : 2;
+    }();
+    return std::span(known).first(usable);
+#else
+    static const std::array known{kernels_of<Portable>("portable")};
+    return known;
+#endif
+}
+
+}  // namespace phylo
