@@ -48,6 +48,18 @@ class AlleleTable:
     def write(self, note: str, path: str) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
+class AlleleColumn:
+    @staticmethod
+    def utf8(
+        offsets: NDArray[np.int32] | NDArray[np.int64], data: NDArray[np.uint8]
+    ) -> AlleleColumn: ...
+    @staticmethod
+    def ucs4(characters: NDArray[np.uint32], width: int) -> AlleleColumn: ...
+    @staticmethod
+    def dictionary(
+        codes: NDArray[np.int32], offsets: NDArray[np.int64], data: NDArray[np.uint8]
+    ) -> AlleleColumn: ...
+
 class TableBuilder:
     def __init__(self) -> None: ...
     def add_models(self, names: Sequence[str]) -> None: ...
@@ -56,18 +68,19 @@ class TableBuilder:
         self,
         models: NDArray[np.int32],
         genes: NDArray[np.int32],
-        allele_offsets: NDArray[np.int64],
-        allele_bytes: bytes | memoryview | NDArray[np.uint8],
+        alleles: AlleleColumn,
         counts: NDArray[np.int64],
+        first_row: int = 0,
     ) -> None: ...
     def add_probabilities(
         self,
         models: NDArray[np.int32],
         genes: NDArray[np.int32],
-        allele_offsets: NDArray[np.int64],
-        allele_bytes: bytes | memoryview | NDArray[np.uint8],
+        alleles: AlleleColumn,
         probabilities: NDArray[np.float64],
+        first_row: int = 0,
     ) -> None: ...
+    def peak_bytes(self, more: int) -> int: ...
     def finish(self) -> AlleleTable: ...
 
 def read_table(path: str) -> tuple[AlleleTable, str]: ...

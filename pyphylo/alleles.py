@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from pyphylo import _core
 from pyphylo._files import atomic_path
 from pyphylo._names import check_names, clean_text, whole_number
-from pyphylo._rows import RowArrays, Strings, add_counts, gather_records, string_buffers
+from pyphylo._rows import RowArrays, add_counts, gather_records
+from pyphylo._texts import Strings, one_array
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError, InputError
 
@@ -91,7 +92,14 @@ class AlleleRule:
         return text[: self.chars]
 
     def apply(self, completions: Strings) -> Strings:
-        """The alleles of an Arrow array of completions, as a large_string array."""
+        """The alleles of an Arrow array of completions, as a large_string array.
+
+        Of a dictionary array, a dictionary array: the rule is applied to each
+        text once, and several codes may then mean one allele.
+        """
+        if pa.types.is_dictionary(completions.type):
+            alleles = self.apply(completions.dictionary)
+            return pa.DictionaryArray.from_arrays(completions.indices, alleles)
         if self.normalize is not None:
             # Not Arrow's own: some versions decompose where they should compose.
             form: Any = self.normalize
@@ -163,26 +171,32 @@ class AlleleTable:
         ----------
         store : SampleStore
         rule : AlleleRule, optional
-            The paper's, by default.
+            The paper's, by default. Any length up to the store's own: shards
+            keep the text, so shorter alleles need no new samples.
 
         Raises
         ------
         InputError
             When the rule asks for longer alleles than the store's probes were
             sampled for, or strips more.
+
+        Notes
+        -----
+        O(rows) time beside the reading of shards; the rule is applied to each
+        different completion of a model once. Memory as for `from_counts`, and
+        one shard.
         """
         rule = AlleleRule() if rule is None else rule
         store.check_rule(rule)
         builder = _core.TableBuilder()
         builder.add_genes(store.genome.genes)
         identities: dict[str, Any] = {}
-        for index, name in enumerate(store.models):
-            shard = store.read(name)
-            builder.add_models([name])
-            genes = shard.table.column("gene").to_numpy().astype(np.int32, copy=False)
-            alleles = rule.apply(shard.table.column("completion").combine_chunks())
-            add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles, None)
-            identities[name] = shard.identity.to_dict()
+        for index, shard in enumerate(store.shards()):
+            builder.add_models([shard.identity.name])
+            genes = one_array(shard.table.column("gene")).to_numpy()
+            alleles = rule.apply(one_array(shard.table.column("completion")))
+            add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles)
+            identities[shard.identity.name] = shard.identity.to_dict()
         provenance = {
             "pyphylo": __version__,
             "rule": rule.to_dict(),
@@ -224,23 +238,36 @@ class AlleleTable:
         Parameters
         ----------
         models, genes : sequence of str
+            Also Arrow or NumPy arrays of strings.
         model_idx, gene_idx : array of int, shape (rows,)
-            Positions in `models` and `genes`.
-        alleles : sequence of str, NumPy or Arrow string array, shape (rows,)
+            Positions in `models` and `genes`. Any integer type, any order.
+        alleles : sequence of str, shape (rows,)
+            Arrow (string, large_string, string_view or dictionary; an array, a
+            chunked array or anything that speaks Arrow's stream protocol),
+            NumPy (str, StringDType or object) or a list.
         counts : array of int, shape (rows,)
-            Probes; 0 adds nothing, repeated rows add. A cell's n is the sum
-            of its counts.
+            Probes, up to 2^31 - 1; 0 adds nothing, repeated rows add. A cell's
+            n is the sum of its counts.
+
+        Raises
+        ------
+        InputError
+            Naming the row whose index, allele or count cannot be, or the model
+            and gene whose counts overflow.
+        MemoryError
+            When the rows read so far would not fit, with the number of bytes.
 
         Notes
         -----
-        O(rows + entries log entries) time.
+        O(rows + columns log columns) time: alleles are numbered by hashing, rows
+        ordered by counting and radix sorts. Rows are read where they lie, a slice
+        at a time; beside them this takes at most 64 bytes for each different
+        (model, gene, allele), 130 for each different (gene, allele), and 80 MB.
         """
-        builder = _core.TableBuilder()
-        builder.add_models(check_names(models, "model"))
-        builder.add_genes(check_names(genes, "gene"))
-        rows = RowArrays.of(model_idx, gene_idx, alleles, counts, "counts", np.int64)
-        for part in rows.batches():
-            add_counts(builder, part.models, part.genes, part.alleles, part.values)
+        models, genes = check_names(models, "model"), check_names(genes, "gene")
+        rows = RowArrays.of((models, model_idx), (genes, gene_idx), alleles, counts=counts)
+        builder = _builder_of(models, genes)
+        rows.add_to(builder, builder.add_counts)
         return cls(builder.finish(), {"pyphylo": __version__})
 
     @classmethod
@@ -258,15 +285,12 @@ class AlleleTable:
         As `from_counts`; a cell's probabilities add up to at most 1, what is
         missing having been pruned.
         """
-        builder = _core.TableBuilder()
-        builder.add_models(check_names(models, "model"))
-        builder.add_genes(check_names(genes, "gene"))
+        models, genes = check_names(models, "model"), check_names(genes, "gene")
         rows = RowArrays.of(
-            model_idx, gene_idx, alleles, probabilities, "probabilities", np.float64
+            (models, model_idx), (genes, gene_idx), alleles, probabilities=probabilities
         )
-        for part in rows.batches():
-            offsets, data = string_buffers(part.alleles)
-            builder.add_probabilities(part.models, part.genes, offsets, data, part.values)
+        builder = _builder_of(models, genes)
+        rows.add_to(builder, builder.add_probabilities)
         return cls(builder.finish(), {"pyphylo": __version__})
 
     # -- new tables from old -----------------------------------------------------------
@@ -355,6 +379,13 @@ class AlleleTable:
         except (ValueError, RecursionError):
             raise FileFormatError(f"{str(path)!r}: its provenance is not JSON") from None
         return cls(core, provenance)
+
+
+def _builder_of(models: Sequence[str], genes: Sequence[str]) -> _core.TableBuilder:
+    builder = _core.TableBuilder()
+    builder.add_models(models)
+    builder.add_genes(genes)
+    return builder
 
 
 def _positions(

@@ -79,7 +79,7 @@ def merge_cells(counted: pp.AlleleTable, exact: pp.AlleleTable) -> pp.AlleleTabl
     import numpy as np
 
     from pyphylo import _core
-    from pyphylo._rows import string_buffers
+    from pyphylo._texts import allele_column
 
     builder = _core.TableBuilder()
     builder.add_models(counted.models)
@@ -88,8 +88,8 @@ def merge_cells(counted: pp.AlleleTable, exact: pp.AlleleTable) -> pp.AlleleTabl
         core = table._core
         model = np.repeat(np.arange(core.n_models, dtype=np.int32), np.diff(core.indptr))
         gene = np.searchsorted(core.gene_offsets, core.columns, side="right").astype(np.int32) - 1
-        offsets, data = string_buffers(table.alleles().take(core.columns))
+        alleles = allele_column(table.alleles().take(core.columns))
         values = core.counts.astype(np.int64) if table is counted else core.probabilities
         if len(core.columns):
-            add(model, gene, offsets, data, values)
+            add(model, gene, alleles, values)
     return pp.AlleleTable(builder.finish())

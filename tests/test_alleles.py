@@ -13,6 +13,7 @@ from strategies import integer_populations, mixed_populations, table_of
 import pyphylo as pp
 from pyphylo import _core, _reference
 from pyphylo._names import clean_text
+from pyphylo._texts import allele_column
 
 quick = settings(max_examples=100, deadline=None)
 TEXTS = st.text(alphabet=st.sampled_from(" \n\tabé😀\u0301\u00a0x"), max_size=12) | st.text()
@@ -101,12 +102,10 @@ def test_batch_size_changes_nothing(populations, size):
     builder.add_genes(genes)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        texts = [a.encode() for _, _, a in part]
         builder.add_counts(
             np.array([models.index(m) for m, _, _ in part], np.int32),
             np.array([genes.index(g) for _, g, _ in part], np.int32),
-            np.cumsum([0, *map(len, texts)], dtype=np.int64),
-            b"".join(texts),
+            allele_column(pa.array([a for _, _, a in part], pa.string())),
             np.empty(0, np.int64),
         )
     assert pp.AlleleTable(builder.finish()) == table_of(populations, genes)
