@@ -293,6 +293,64 @@ class AlleleTable:
         rows.add_to(builder, builder.add_probabilities)
         return cls(builder.finish(), {"pyphylo": __version__})
 
+    @classmethod
+    def from_hybrid(
+        cls,
+        models: Sequence[str],
+        genes: Sequence[str],
+        model_idx: ArrayLike,
+        gene_idx: ArrayLike,
+        alleles: Any,
+        probabilities: ArrayLike,
+        counts: ArrayLike,
+        undecided: ArrayLike,
+    ) -> AlleleTable:
+        r"""Build a table from cells that are partly decided and partly drawn.
+
+        Of a hybrid cell some probability is known to belong to certain alleles
+        (from logits); the rest, its undecided mass r, is estimated by m draws
+        made inside it. With q the decided probability of an allele and f its
+        frequency among the draws, its frequency is :math:`p = q + r f`.
+
+        Parameters
+        ----------
+        models, genes, model_idx, gene_idx, alleles
+            As in `from_counts`.
+        probabilities : array of float, shape (rows,)
+            q, 0 where nothing is decided. Repeated rows add.
+        counts : array of int, shape (rows,)
+            Draws inside the undecided mass that gave this allele; repeated rows add.
+        undecided : array of float, shape (rows,)
+            r of the row's cell, the same in all its rows. 0: an exact cell.
+            1, with nothing decided: a sampled cell.
+
+        Raises
+        ------
+        InputError
+            As `from_counts`; also, by model and gene, where a cell is given two
+            undecided masses, has draws but no undecided mass, or its decided and
+            undecided mass add up to more than 1.
+
+        Notes
+        -----
+        Time and memory as for `from_counts`. The unbiased self term of a cell is
+        :math:`\sum p^2 - r^2 (1 - \sum f^2) / (m - 1)`; a cell of fewer than two
+        draws has none. A row without probability and draws adds nothing, so a
+        cell of such rows alone is missing.
+        """
+        models, genes = check_names(models, "model"), check_names(genes, "gene")
+        rows = RowArrays.of(
+            (models, model_idx),
+            (genes, gene_idx),
+            alleles,
+            probabilities=probabilities,
+            counts=counts,
+            undecided=undecided,
+        )
+        builder = _builder_of(models, genes)
+        rows.add_to(builder, builder.add_hybrid)
+        return cls(builder.finish(), {"pyphylo": __version__})
+
     # -- new tables from old -----------------------------------------------------------
 
     def append(self, other: AlleleTable) -> AlleleTable:
@@ -335,7 +393,10 @@ class AlleleTable:
         return pa.LargeStringArray.from_buffers(self._core.n_columns, offsets, data)
 
     def to_csr(self) -> scipy.sparse.csr_array:
-        """Counts as a SciPy CSR array, shape (models, (gene, allele) columns)."""
+        """Counts (or the probabilities of exact and hybrid cells) as a SciPy CSR array.
+
+        Shape (models, (gene, allele) columns).
+        """
         import scipy.sparse
 
         core = self._core
@@ -346,7 +407,12 @@ class AlleleTable:
         return scipy.sparse.csr_array((values, core.columns, core.indptr), shape=shape)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an entry: model, gene, allele, count (and probability where cells are exact)."""
+        """One row an entry: model, gene, allele, count.
+
+        Where cells are exact or hybrid also probability, the allele's
+        frequency there; where cells are hybrid also decided, draws and
+        undecided, of which that frequency is made (see `from_hybrid`).
+        """
         import pandas as pd
 
         core = self._core
@@ -360,8 +426,21 @@ class AlleleTable:
         }
         if core.probabilities.size:
             columns["probability"] = core.probabilities
+        if core.draws.size:
+            columns |= {"decided": core.decided, "draws": core.draws}
+            columns["undecided"] = self._undecided_of(model, gene)
         frame: pd.DataFrame = pd.DataFrame(columns)
         return frame
+
+    def _undecided_of(
+        self, model: NDArray[np.int64], gene: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The undecided mass of the cell of each entry; 0 where it is not hybrid."""
+        models, genes, masses = self._core.hybrid_cells
+        cells = models.astype(np.int64) * len(self.genes) + genes
+        wanted = model * len(self.genes) + gene
+        nearest = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
+        return np.where(cells[nearest] == wanted, masses[nearest], 0.0)
 
     def save(self, path: str | Path) -> None:
         """Write the table to a versioned, checksummed file; replaced atomically."""

@@ -56,7 +56,7 @@ void register_columns(const py::module_& module) {
 
 }  // namespace
 
-void register_table_builder(py::module_& module) {
+void register_table_builder(const py::module_& module) {
     register_columns(module);
     py::class_<TableBuilder>(module, "TableBuilder")
         .def(py::init<>())
@@ -94,6 +94,19 @@ void register_table_builder(py::module_& module) {
             },
             py::arg("models").noconvert(), py::arg("genes").noconvert(), py::arg("alleles"),
             py::arg("probabilities").noconvert(), py::arg("first_row") = 0)
+        .def(
+            "add_hybrid",
+            [](TableBuilder& self, const Array<std::int32_t>& models,
+               const Array<std::int32_t>& genes, const BoundColumn& alleles,
+               const Array<double>& probabilities, const Array<std::int64_t>& counts,
+               const Array<double>& undecided, std::int64_t first_row) {
+                const RowBatch batch = batch_of(models, genes, alleles, first_row);
+                const py::gil_scoped_release release;  // the arguments are held by the caller
+                self.add_hybrid(batch, span_of(probabilities), span_of(counts), span_of(undecided));
+            },
+            py::arg("models").noconvert(), py::arg("genes").noconvert(), py::arg("alleles"),
+            py::arg("probabilities").noconvert(), py::arg("counts").noconvert(),
+            py::arg("undecided").noconvert(), py::arg("first_row") = 0)
         .def("peak_bytes", &TableBuilder::peak_bytes, py::arg("more"))
         .def("finish", &TableBuilder::finish, py::call_guard<py::gil_scoped_release>());
 }

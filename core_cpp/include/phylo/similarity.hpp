@@ -12,7 +12,9 @@ namespace phylo {
 /// How the self term J of a cell is taken (Nei 1972, 1978).
 enum class Estimator {
     plugin,    ///< sum p^2
-    unbiased,  ///< sampled cell of n probes: (n sum p^2 - 1) / (n - 1); exact cell: sum p^2
+    unbiased,  ///< sampled cell of n probes: (n sum p^2 - 1) / (n - 1); exact cell: sum p^2;
+               ///< hybrid cell of m draws, frequencies f, in a mass r:
+               ///< sum p^2 - r^2 (1 - sum f^2) / (m - 1)
 };
 
 /// Numerators above this lose bits in a double.
@@ -56,7 +58,7 @@ struct Pairs {
 /// genes + nnz) time, O(models x patterns) memory; one pattern when nothing is missing.
 class SelfTerms {
    public:
-    /// Requires that under `unbiased` no sampled cell has a single probe.
+    /// Requires that under `unbiased` every cell has an unbiased term.
     SelfTerms(const AlleleTable& table, Estimator estimator, const TableSummary& summary);
 
     /// Model i's self term over the genes that it shares with model j.
@@ -87,8 +89,8 @@ void nei_similarity(const AlleleTable& table, const Pairs& pairs, Estimator esti
                     std::span<double> out, const StopRequest& stop = {});
 
 /// The exact numerators sum over genes and alleles of n_ia n_ja of an integer or float table's
-/// counts (exact cells add nothing), the same pairs and layout; a symmetric call fills the
-/// diagonal with sum n_ia^2.
+/// counts (exact and hybrid cells add nothing), the same pairs and layout; a symmetric call fills
+/// the diagonal with sum n_ia^2.
 void count_numerators(const AlleleTable& table, const Pairs& pairs, int threads,
                       std::span<std::int64_t> out, const StopRequest& stop = {});
 

@@ -19,6 +19,25 @@ struct RowBatch {
     std::int64_t first_row = 0;  ///< what errors call the batch's first row
 };
 
+/// Undecided masses as rows give them, repeats dropped now and then.
+class GatheredMasses {
+   public:
+    void push(const HybridCell& cell);
+    /// Ordered by model, gene and mass, each once: a cell that comes twice was given two masses.
+    [[nodiscard]] const std::vector<HybridCell>& sorted();
+    [[nodiscard]] std::size_t held_bytes() const noexcept {
+        return cells_.capacity() * sizeof(HybridCell);
+    }
+    [[nodiscard]] std::size_t peak_bytes(std::size_t more) const noexcept {
+        // A vector that grows doubles, beside what it was.
+        return 3 * (cells_.size() + more) * sizeof(HybridCell);
+    }
+
+   private:
+    std::vector<HybridCell> cells_;
+    std::size_t sorted_ = 0;
+};
+
 /// Gathers rows in batches of any size and order into a canonical AlleleTable.
 ///
 /// Repeated (model, gene, allele) rows add. O(rows + columns log columns) time: alleles are
@@ -36,6 +55,13 @@ class TableBuilder {
 
     /// Adds exact probabilities.
     void add_probabilities(const RowBatch& batch, std::span<const double> probabilities);
+
+    /// Adds rows of hybrid cells: `probabilities[r]` of the allele is decided, `counts[r]` draws
+    /// inside the undecided mass gave it, and `undecided[r]` is that mass, the same in all rows
+    /// of a cell. A cell without undecided mass is exact and has no draws; one that is all
+    /// undecided mass, nothing decided, is sampled.
+    void add_hybrid(const RowBatch& batch, std::span<const double> probabilities,
+                    std::span<const std::int64_t> counts, std::span<const double> undecided);
 
     /// Bytes that the builder and its table could come to take, beyond what it holds now, if
     /// `more` rows were added and the table finished.
@@ -56,6 +82,7 @@ class TableBuilder {
     AlleleIndex alleles_;
     GatheredRows<std::int64_t> counts_;
     GatheredRows<double> probabilities_;
+    GatheredMasses undecided_;
 };
 
 }  // namespace phylo
