@@ -112,3 +112,19 @@ class FromStore:
 
     def time_from_store(self, n_models):
         pp.AlleleTable.from_store(self.store)
+
+
+class Append:
+    """Ten new models to a table."""
+
+    params = (simulated.MODELS,)
+    param_names = ("models",)
+    timeout = 600
+
+    def setup(self, n_models):
+        whole = simulated.table(n_models + 10)
+        self.old = whole.select(models=whole.models[:-10])
+        self.new = whole.select(models=whole.models[-10:])
+
+    def time_append(self, n_models):
+        self.old.append(self.new)

@@ -201,6 +201,7 @@ class AlleleTable:
             "pyphylo": __version__,
             "rule": rule.to_dict(),
             "genome": store.genome.digest,
+            "prompts": store.genome.prompt_digests,
             "sampling": store.config,
             "models": identities,
         }
@@ -354,7 +355,18 @@ class AlleleTable:
     # -- new tables from old -----------------------------------------------------------
 
     def append(self, other: AlleleTable) -> AlleleTable:
-        """A new table with the models of both; a gene that one lacks is missing there."""
+        """A new table with the models of both; a gene that one lacks is missing there.
+
+        Raises
+        ------
+        InputError
+            When a model is in both tables, or they were made of different
+            genomes (naming a gene that differs) or by different allele rules.
+
+        Notes
+        -----
+        O(entries + columns) time.
+        """
         check_names(self.models + other.models, "model")
         return self.join(other)
 
@@ -482,12 +494,27 @@ def _positions(
 
 def _merged_provenance(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
     """What holds for both; tables of different genomes or rules do not go together."""
-    for key, remedy in (("genome", "sample one genome"), ("rule", "use one allele rule")):
-        if key in a and key in b and a[key] != b[key]:
-            raise InputError(f"the two tables differ in their {key}: {remedy} for both")
+    if "genome" in a and "genome" in b and a["genome"] != b["genome"]:
+        raise InputError(
+            f"the two tables are of different genomes: {_genome_difference(a, b)}; sample one "
+            "genome for both"
+        )
+    if "rule" in a and "rule" in b and a["rule"] != b["rule"]:
+        raise InputError("the two tables differ in their rule: use one allele rule for both")
     merged = {key: a.get(key, b.get(key)) for key in sorted(a.keys() | b.keys())}
     if "models" in merged:
         merged["models"] = {**b.get("models", {}), **a.get("models", {})}
     if a.get("sampling") != b.get("sampling"):
         merged.pop("sampling", None)
     return merged
+
+
+def _genome_difference(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """Which gene tells two genomes apart, as far as the tables know their prompts."""
+    ours, theirs = a.get("prompts", {}), b.get("prompts", {})
+    for gene in (*ours, *theirs):
+        if gene not in ours or gene not in theirs:
+            return f"gene {gene!r} is in only one of them"
+        if ours[gene] != theirs[gene]:
+            return f"gene {gene!r} has another prompt in each"
+    return f"their digests are {a['genome'][:12]} and {b['genome'][:12]}"
