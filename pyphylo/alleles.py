@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyphylo import _core
 from pyphylo._files import atomic_path
 from pyphylo._names import check_names, clean_text, whole_number
+from pyphylo._provenance import merged_provenance
 from pyphylo._rows import RowArrays, add_counts, gather_records
 from pyphylo._texts import Strings, one_array
 from pyphylo._version import __version__
@@ -372,7 +373,7 @@ class AlleleTable:
 
     def join(self, other: AlleleTable) -> AlleleTable:
         """As `append`, but a model may occur in both (its rows stay apart)."""
-        provenance = _merged_provenance(self.provenance, other.provenance)
+        provenance = merged_provenance(self.provenance, other.provenance)
         return AlleleTable(self._core.concatenate(other._core), provenance)
 
     def select(
@@ -490,31 +491,3 @@ def _positions(
         if name not in index:
             raise InputError(f"the table has no {what} {name!r}")
     return np.array([index[name] for name in names], dtype=np.int64)
-
-
-def _merged_provenance(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """What holds for both; tables of different genomes or rules do not go together."""
-    if "genome" in a and "genome" in b and a["genome"] != b["genome"]:
-        raise InputError(
-            f"the two tables are of different genomes: {_genome_difference(a, b)}; sample one "
-            "genome for both"
-        )
-    if "rule" in a and "rule" in b and a["rule"] != b["rule"]:
-        raise InputError("the two tables differ in their rule: use one allele rule for both")
-    merged = {key: a.get(key, b.get(key)) for key in sorted(a.keys() | b.keys())}
-    if "models" in merged:
-        merged["models"] = {**b.get("models", {}), **a.get("models", {})}
-    if a.get("sampling") != b.get("sampling"):
-        merged.pop("sampling", None)
-    return merged
-
-
-def _genome_difference(a: dict[str, Any], b: dict[str, Any]) -> str:
-    """Which gene tells two genomes apart, as far as the tables know their prompts."""
-    ours, theirs = a.get("prompts", {}), b.get("prompts", {})
-    for gene in (*ours, *theirs):
-        if gene not in ours or gene not in theirs:
-            return f"gene {gene!r} is in only one of them"
-        if ours[gene] != theirs[gene]:
-            return f"gene {gene!r} has another prompt in each"
-    return f"their digests are {a['genome'][:12]} and {b['genome'][:12]}"
