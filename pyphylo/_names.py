@@ -17,16 +17,20 @@ def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
     Parameters
     ----------
     names : iterable of str
+        Also an Arrow or NumPy array of strings; the names come out as plain `str`.
     what : str
         What they name ("model", "gene"), for the error.
     """
     if isinstance(names, str):
         raise InputError(f"{what} names must be a sequence of strings, not one string {names!r}")
-    checked = tuple(names)
+    # An Arrow array gives scalars of its own, a NumPy array strings of its own.
+    given: Iterable[object] = names.to_pylist() if hasattr(names, "to_pylist") else names
+    checked: list[str] = []
     seen: set[str] = set()
-    for name in checked:
-        if not isinstance(name, str) or not name:
-            raise InputError(f"a {what} name must be a non-empty string, not {name!r}")
+    for item in given:
+        if not isinstance(item, str) or not item:
+            raise InputError(f"a {what} name must be a non-empty string, not {item!r}")
+        name = str.__str__(item)
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -34,7 +38,8 @@ def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
         if name in seen:
             raise InputError(f"{what} {name!r} occurs twice; names must be unique")
         seen.add(name)
-    return checked
+        checked.append(name)
+    return tuple(checked)
 
 
 def clean_text(text: str) -> str:

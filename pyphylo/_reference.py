@@ -1,7 +1,8 @@
 """The method in plain dicts and loops: the oracle of every kernel, never used in earnest.
 
-Populations are ``{model: {gene: Cell}}``. A cell is ``Sampled({allele: count})`` or
-``Exact({allele: probability})``; a gene that a model lacks is absent. Sums of counts are
+Populations are ``{model: {gene: Cell}}``. A cell is ``Sampled({allele: count})``,
+``Exact({allele: probability})`` or ``Hybrid({allele: probability}, {allele: draws}, mass)``; a gene
+that a model lacks is absent. Sums of counts are
 Python integers and frequencies exact fractions, so nothing here rounds before the last step;
 roots and logarithms are decimals of a hundred digits.
 """
@@ -13,9 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import TypeAlias
 
 __all__ = [
+    "Cell",
     "Exact",
+    "Hybrid",
     "Populations",
     "Sampled",
     "allele",
@@ -67,7 +71,38 @@ class Exact:
         return sum((p * p for p in self.frequencies().values()), Fraction(0))
 
 
-Populations = Mapping[str, Mapping[str, Sampled | Exact]]
+@dataclass(frozen=True)
+class Hybrid:
+    """A cell of decided probabilities, and of draws inside the mass left undecided."""
+
+    decided: Mapping[str, float]
+    counts: Mapping[str, int]
+    undecided: float
+
+    @property
+    def n(self) -> int:
+        """Draws."""
+        return sum(self.counts.values())
+
+    def frequencies(self) -> dict[str, Fraction]:
+        """What is decided, and the undecided mass as the draws share it."""
+        return {
+            allele: Fraction(self.decided.get(allele, 0))
+            + Fraction(self.undecided) * Fraction(self.counts.get(allele, 0), max(1, self.n))
+            for allele in self.decided.keys() | self.counts.keys()
+        }
+
+    def self_term(self, estimator: str) -> Fraction:
+        """Sum p^2; unbiased less r^2 (1 - sum f^2) / (m - 1), what the draws' variance adds."""
+        square = sum((p * p for p in self.frequencies().values()), Fraction(0))
+        if estimator == "plugin":
+            return square
+        drawn = sum((Fraction(c, self.n) ** 2 for c in self.counts.values()), Fraction(0))
+        return square - Fraction(self.undecided) ** 2 * (1 - drawn) / (self.n - 1)
+
+
+Cell: TypeAlias = Sampled | Exact | Hybrid
+Populations: TypeAlias = Mapping[str, Mapping[str, Cell]]
 
 
 def allele(text: str, preset: str = "paper", chars: int = 4) -> str:
@@ -75,9 +110,9 @@ def allele(text: str, preset: str = "paper", chars: int = 4) -> str:
     return (text.lstrip(" ").lstrip("\n") if preset == "paper" else text)[:chars]
 
 
-def _usable(cells: Mapping[str, Sampled | Exact], estimator: str) -> dict[str, Sampled | Exact]:
-    """The cells that have a self term: under "unbiased" those of one probe have none."""
-    least = 2 if estimator == "unbiased" else 1
+def _usable(cells: Mapping[str, Cell], estimator: str) -> dict[str, Cell]:
+    """The cells that have a self term: under "unbiased" those of one probe or draw have none."""
+    least = 2 if estimator == "unbiased" else 0
     return {gene: cell for gene, cell in cells.items() if cell.n >= least}
 
 
@@ -91,7 +126,7 @@ def numerator(a: Mapping[str, Sampled], b: Mapping[str, Sampled]) -> int:
 
 
 def nei_similarity(
-    a: Mapping[str, Sampled | Exact], b: Mapping[str, Sampled | Exact], estimator: str = "plugin"
+    a: Mapping[str, Cell], b: Mapping[str, Cell], estimator: str = "plugin"
 ) -> float:
     """Nei's identity of two populations, as independent; NaN without a common gene."""
     a, b = _usable(a, estimator), _usable(b, estimator)
@@ -111,7 +146,7 @@ _DIGITS = 100
 """Of the decimals that roots and logarithms are taken in: cancellation leaves enough of them."""
 
 
-def _decimals(cell: Sampled | Exact) -> dict[str, Decimal]:
+def _decimals(cell: Cell) -> dict[str, Decimal]:
     return {a: Decimal(p.numerator) / p.denominator for a, p in cell.frequencies().items()}
 
 
@@ -124,7 +159,7 @@ def _entropy(frequencies: Iterable[Decimal]) -> Decimal:
     return -_sum(p * p.ln() for p in frequencies) / Decimal(2).ln()
 
 
-def _gene_distance(a: Sampled | Exact, b: Sampled | Exact, index: str) -> Decimal:
+def _gene_distance(a: Cell, b: Cell, index: str) -> Decimal:
     """One gene's term of `genetic_distance`.
 
     With whole cells ``unshared`` is Nei, Tajima & Tateno's (1983) 1 - sum sqrt(p q): its 1 is
@@ -146,7 +181,7 @@ def _gene_distance(a: Sampled | Exact, b: Sampled | Exact, index: str) -> Decima
 
 
 def genetic_distance(
-    a: Mapping[str, Sampled | Exact], b: Mapping[str, Sampled | Exact], index: str
+    a: Mapping[str, Cell], b: Mapping[str, Sampled | Exact], index: str
 ) -> float:
     """Mean of an index over the genes that both have; NaN without one."""
     shared = a.keys() & b.keys()

@@ -2,73 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from pyphylo import _core
+from pyphylo._memory import require_memory
 from pyphylo._names import check_names, clean_text
+from pyphylo._texts import Strings, Texts, allele_column, texts_of
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleRule
 
-__all__ = ["RowArrays", "Strings", "add_counts", "gather_records", "string_buffers"]
-
-Strings: TypeAlias = Any
-"""A pyarrow large_string array."""
+__all__ = ["RowArrays", "add_counts", "gather_records", "require_rows"]
 
 _BATCH = 65_536
 """Records that go to the core at once; no result depends on it."""
+_SLICE = 1 << 17
+"""Rows of arrays that go to the core at once: converted, they fit a second-level cache."""
 
 
 @dataclass(frozen=True)
 class RowArrays:
-    """Row arrays of equal length, checked."""
+    """Row arrays of equal length, checked: positions in models and genes, texts, numbers."""
 
-    models: NDArray[np.int32]
-    genes: NDArray[np.int32]
-    alleles: Strings
-    values: NDArray[Any]
+    models: NDArray[Any]
+    genes: NDArray[Any]
+    alleles: Texts
+    values: Mapping[str, NDArray[Any]]
 
     @classmethod
     def of(
         cls,
-        model_idx: ArrayLike,
-        gene_idx: ArrayLike,
+        models: tuple[Sequence[str], ArrayLike],
+        genes: tuple[Sequence[str], ArrayLike],
         alleles: Any,
-        values: ArrayLike,
-        what: str,
-        dtype: type[np.int64] | type[np.float64],
+        **values: ArrayLike,
     ) -> RowArrays:
-        strings = _large_strings(alleles)
+        """Check all rows before any is used.
+
+        Parameters
+        ----------
+        models, genes : (names, array of int)
+            The names, and each row's position in them.
+        alleles : sequence of str
+        values : array of numbers
+            By name; "counts" are whole, others lie in 0..1.
+        """
         rows = cls(
-            _index_array(model_idx, "model_idx"),
-            _index_array(gene_idx, "gene_idx"),
-            strings,
-            _value_array(values, what, dtype),
+            _index_array(models[1], len(models[0]), "model"),
+            _index_array(genes[1], len(genes[0]), "gene"),
+            texts_of(alleles),
+            {
+                what: _count_array(given) if what == "counts" else _fraction_array(given, what)
+                for what, given in values.items()
+            },
         )
-        lengths = (len(rows.models), len(rows.genes), len(strings), len(rows.values))
+        lengths = [len(rows.models), len(rows.genes), len(rows.alleles)]
+        lengths += [len(array) for array in rows.values.values()]
         if len(set(lengths)) != 1:
             raise InputError(
-                f"model_idx, gene_idx, alleles and {what} must have one length, not "
-                f"{', '.join(map(str, lengths))}"
+                f"model_idx, gene_idx, alleles and {' and '.join(values)} must have one length, "
+                f"not {', '.join(map(str, lengths))}"
             )
         return rows
 
-    def batches(self) -> Iterable[RowArrays]:
-        """Views of at most 2^24 rows, so that no copy is large."""
-        size = 1 << 24
-        for start in range(0, len(self.models), size):
-            part = slice(start, start + size)
-            yield RowArrays(
-                self.models[part], self.genes[part], self.alleles[part], self.values[part]
+    def add_to(self, builder: _core.TableBuilder, add: Callable[..., None]) -> None:
+        """Call add(models, genes, alleles, *values, first_row) with slices that fit a cache."""
+        for start in range(0, len(self.models), _SLICE):
+            part = slice(start, min(start + _SLICE, len(self.models)))
+            require_rows(builder, part.stop - start)
+            add(
+                np.ascontiguousarray(self.models[part], dtype=np.int32),
+                np.ascontiguousarray(self.genes[part], dtype=np.int32),
+                self.alleles.column(start, part.stop),
+                *(
+                    np.ascontiguousarray(
+                        array[part], dtype=np.int64 if what == "counts" else np.float64
+                    )
+                    for what, array in self.values.items()
+                ),
+                start,
             )
+
+
+def require_rows(builder: _core.TableBuilder, rows: int) -> None:
+    """Raise MemoryError unless a table of the builder's rows, and so many more, can be made."""
+    require_memory(builder.peak_bytes(rows), "the rows of the allele table read so far")
 
 
 def gather_records(records: Any, rule: AlleleRule) -> _core.AlleleTable:
@@ -97,7 +123,7 @@ class _RecordGatherer:
         alleles = self._rule.apply(completions)
         model_idx = _number(models, self._models, self._builder.add_models, "model")
         gene_idx = _number(genes, self._genes, self._builder.add_genes, "gene")
-        add_counts(self._builder, model_idx, gene_idx, alleles, None)
+        add_counts(self._builder, model_idx, gene_idx, alleles)
 
     def finish(self) -> _core.AlleleTable:
         return self._builder.finish()
@@ -136,64 +162,51 @@ def _arrow_batches(records: Any) -> Iterable[Any]:
         yield batch
 
 
-def _large_strings(alleles: Any) -> Strings:
-    """Any strings as one Arrow large_string array."""
-    if isinstance(alleles, pa.ChunkedArray):
-        alleles = alleles.combine_chunks()
-    if not isinstance(alleles, pa.Array):
-        array = np.asarray(alleles) if isinstance(alleles, np.ndarray) else alleles
-        try:
-            alleles = pa.array(array, type=pa.large_string(), from_pandas=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-            raise InputError(f"alleles must be strings: {error}") from None
-    if alleles.null_count:
-        row = alleles.is_null().to_pylist().index(True)
-        raise InputError(f"row {row}: the allele is null; an empty completion is the allele ''")
-    return alleles.cast(pa.large_string())
-
-
-def string_buffers(strings: Strings) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Offsets and bytes of a large_string array, without a copy."""
-    _, offsets, data = strings.buffers()
-    start, length = strings.offset, len(strings)
-    if offsets is None or length == 0:
-        return np.zeros(length + 1, np.int64), np.empty(0, np.uint8)
-    positions = np.frombuffer(offsets, np.int64)[start : start + length + 1]
-    text = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
-    return positions, text
-
-
 def add_counts(
     builder: _core.TableBuilder,
     models: NDArray[np.int32],
     genes: NDArray[np.int32],
     alleles: Strings,
-    counts: NDArray[np.int64] | None,
 ) -> None:
-    offsets, data = string_buffers(alleles)
-    builder.add_counts(
-        models, genes, offsets, data, np.empty(0, np.int64) if counts is None else counts
-    )
+    """Add one probe for each row of a few; `alleles` is an Arrow array."""
+    require_rows(builder, len(models))
+    builder.add_counts(models, genes, allele_column(alleles), np.empty(0, np.int64))
 
 
-def _index_array(values: ArrayLike, what: str) -> NDArray[np.int32]:
-    array = np.asarray(values)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise InputError(f"{what} must be a one-dimensional array of whole numbers")
-    wide = array.astype(np.int64)
-    outside = (wide < 0) | (wide > np.iinfo(np.int32).max)
-    if outside.any():
-        row = int(outside.argmax())
-        raise InputError(f"row {row}: {what} {wide[row]} is not a position")
-    return np.ascontiguousarray(wide, dtype=np.int32)
+def _index_array(values: ArrayLike, limit: int, what: str) -> NDArray[Any]:
+    """Positions in names, of the type they came in."""
+    array = _numbers(values, "iu", f"{what}_idx", "whole numbers")
+    if array.size and (array.min() < 0 or array.max() >= limit):
+        row = int(((array < 0) | (array >= limit)).argmax())
+        if array[row] < 0:
+            raise InputError(f"row {row}: {what}_idx {array[row]} is not a position")
+        raise InputError(f"row {row}: {what} index {array[row]} is not in 0..{limit - 1}")
+    return array
 
 
-def _value_array(
-    values: ArrayLike, what: str, dtype: type[np.int64] | type[np.float64]
-) -> NDArray[Any]:
-    array = np.asarray(values)
-    allowed = "iu" if dtype is np.int64 else "iuf"
-    if array.ndim != 1 or (array.size and array.dtype.kind not in allowed):
-        kind = "whole numbers" if dtype is np.int64 else "numbers"
-        raise InputError(f"{what} must be a one-dimensional array of {kind}")
-    return np.ascontiguousarray(array, dtype=dtype)
+def _count_array(values: ArrayLike) -> NDArray[Any]:
+    array = _numbers(values, "iu", "counts", "whole numbers")
+    most = np.iinfo(np.int32).max
+    if array.size and (array.min() < 0 or array.max() > most):
+        row = int(((array < 0) | (array > most)).argmax())
+        raise InputError(f"row {row}: count {array[row]} is not in 0..{most}")
+    return array
+
+
+def _fraction_array(values: ArrayLike, what: str) -> NDArray[Any]:
+    array = _numbers(values, "iuf", what, "numbers")
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        row = int((~((array >= 0) & (array <= 1))).argmax())
+        one = {"probabilities": "probability", "undecided": "undecided mass"}[what]
+        raise InputError(f"row {row}: {one} {array[row]} is not in 0..1")
+    return array
+
+
+def _numbers(values: ArrayLike, kinds: str, what: str, noun: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{what} must be a one-dimensional array of {noun}: {error}") from None
+    if array.ndim != 1 or (array.size and array.dtype.kind not in kinds):
+        raise InputError(f"{what} must be a one-dimensional array of {noun}")
+    return array if array.size else np.empty(0, np.int64)

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from pyphylo import _core
 from pyphylo._files import atomic_path
 from pyphylo._names import check_names, clean_text, whole_number
-from pyphylo._rows import RowArrays, Strings, add_counts, gather_records, string_buffers
+from pyphylo._provenance import merged_provenance
+from pyphylo._rows import RowArrays, add_counts, gather_records
+from pyphylo._texts import Strings, one_array
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError, InputError
 
@@ -91,7 +93,14 @@ class AlleleRule:
         return text[: self.chars]
 
     def apply(self, completions: Strings) -> Strings:
-        """The alleles of an Arrow array of completions, as a large_string array."""
+        """The alleles of an Arrow array of completions, as a large_string array.
+
+        Of a dictionary array, a dictionary array: the rule is applied to each
+        text once, and several codes may then mean one allele.
+        """
+        if pa.types.is_dictionary(completions.type):
+            alleles = self.apply(completions.dictionary)
+            return pa.DictionaryArray.from_arrays(completions.indices, alleles)
         if self.normalize is not None:
             # Not Arrow's own: some versions decompose where they should compose.
             form: Any = self.normalize
@@ -163,30 +172,37 @@ class AlleleTable:
         ----------
         store : SampleStore
         rule : AlleleRule, optional
-            The paper's, by default.
+            The paper's, by default. Any length up to the store's own: shards
+            keep the text, so shorter alleles need no new samples.
 
         Raises
         ------
         InputError
             When the rule asks for longer alleles than the store's probes were
             sampled for, or strips more.
+
+        Notes
+        -----
+        O(rows) time beside the reading of shards; the rule is applied to each
+        different completion of a model once. Memory as for `from_counts`, and
+        one shard.
         """
         rule = AlleleRule() if rule is None else rule
         store.check_rule(rule)
         builder = _core.TableBuilder()
         builder.add_genes(store.genome.genes)
         identities: dict[str, Any] = {}
-        for index, name in enumerate(store.models):
-            shard = store.read(name)
-            builder.add_models([name])
-            genes = shard.table.column("gene").to_numpy().astype(np.int32, copy=False)
-            alleles = rule.apply(shard.table.column("completion").combine_chunks())
-            add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles, None)
-            identities[name] = shard.identity.to_dict()
+        for index, shard in enumerate(store.shards()):
+            builder.add_models([shard.identity.name])
+            genes = one_array(shard.table.column("gene")).to_numpy()
+            alleles = rule.apply(one_array(shard.table.column("completion")))
+            add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles)
+            identities[shard.identity.name] = shard.identity.to_dict()
         provenance = {
             "pyphylo": __version__,
             "rule": rule.to_dict(),
             "genome": store.genome.digest,
+            "prompts": store.genome.prompt_digests,
             "sampling": store.config,
             "models": identities,
         }
@@ -224,23 +240,36 @@ class AlleleTable:
         Parameters
         ----------
         models, genes : sequence of str
+            Also Arrow or NumPy arrays of strings.
         model_idx, gene_idx : array of int, shape (rows,)
-            Positions in `models` and `genes`.
-        alleles : sequence of str, NumPy or Arrow string array, shape (rows,)
+            Positions in `models` and `genes`. Any integer type, any order.
+        alleles : sequence of str, shape (rows,)
+            Arrow (string, large_string, string_view or dictionary; an array, a
+            chunked array or anything that speaks Arrow's stream protocol),
+            NumPy (str, StringDType or object) or a list.
         counts : array of int, shape (rows,)
-            Probes; 0 adds nothing, repeated rows add. A cell's n is the sum
-            of its counts.
+            Probes, up to 2^31 - 1; 0 adds nothing, repeated rows add. A cell's
+            n is the sum of its counts.
+
+        Raises
+        ------
+        InputError
+            Naming the row whose index, allele or count cannot be, or the model
+            and gene whose counts overflow.
+        MemoryError
+            When the rows read so far would not fit, with the number of bytes.
 
         Notes
         -----
-        O(rows + entries log entries) time.
+        O(rows + columns log columns) time: alleles are numbered by hashing, rows
+        ordered by counting and radix sorts. Rows are read where they lie, a slice
+        at a time; beside them this takes at most 64 bytes for each different
+        (model, gene, allele), 130 for each different (gene, allele), and 80 MB.
         """
-        builder = _core.TableBuilder()
-        builder.add_models(check_names(models, "model"))
-        builder.add_genes(check_names(genes, "gene"))
-        rows = RowArrays.of(model_idx, gene_idx, alleles, counts, "counts", np.int64)
-        for part in rows.batches():
-            add_counts(builder, part.models, part.genes, part.alleles, part.values)
+        models, genes = check_names(models, "model"), check_names(genes, "gene")
+        rows = RowArrays.of((models, model_idx), (genes, gene_idx), alleles, counts=counts)
+        builder = _builder_of(models, genes)
+        rows.add_to(builder, builder.add_counts)
         return cls(builder.finish(), {"pyphylo": __version__})
 
     @classmethod
@@ -258,27 +287,93 @@ class AlleleTable:
         As `from_counts`; a cell's probabilities add up to at most 1, what is
         missing having been pruned.
         """
-        builder = _core.TableBuilder()
-        builder.add_models(check_names(models, "model"))
-        builder.add_genes(check_names(genes, "gene"))
+        models, genes = check_names(models, "model"), check_names(genes, "gene")
         rows = RowArrays.of(
-            model_idx, gene_idx, alleles, probabilities, "probabilities", np.float64
+            (models, model_idx), (genes, gene_idx), alleles, probabilities=probabilities
         )
-        for part in rows.batches():
-            offsets, data = string_buffers(part.alleles)
-            builder.add_probabilities(part.models, part.genes, offsets, data, part.values)
+        builder = _builder_of(models, genes)
+        rows.add_to(builder, builder.add_probabilities)
+        return cls(builder.finish(), {"pyphylo": __version__})
+
+    @classmethod
+    def from_hybrid(
+        cls,
+        models: Sequence[str],
+        genes: Sequence[str],
+        model_idx: ArrayLike,
+        gene_idx: ArrayLike,
+        alleles: Any,
+        probabilities: ArrayLike,
+        counts: ArrayLike,
+        undecided: ArrayLike,
+    ) -> AlleleTable:
+        r"""Build a table from cells that are partly decided and partly drawn.
+
+        Of a hybrid cell some probability is known to belong to certain alleles
+        (from logits); the rest, its undecided mass r, is estimated by m draws
+        made inside it. With q the decided probability of an allele and f its
+        frequency among the draws, its frequency is :math:`p = q + r f`.
+
+        Parameters
+        ----------
+        models, genes, model_idx, gene_idx, alleles
+            As in `from_counts`.
+        probabilities : array of float, shape (rows,)
+            q, 0 where nothing is decided. Repeated rows add.
+        counts : array of int, shape (rows,)
+            Draws inside the undecided mass that gave this allele; repeated rows add.
+        undecided : array of float, shape (rows,)
+            r of the row's cell, the same in all its rows. 0: an exact cell.
+            1, with nothing decided: a sampled cell.
+
+        Raises
+        ------
+        InputError
+            As `from_counts`; also, by model and gene, where a cell is given two
+            undecided masses, has draws but no undecided mass, or its decided and
+            undecided mass add up to more than 1.
+
+        Notes
+        -----
+        Time and memory as for `from_counts`. The unbiased self term of a cell is
+        :math:`\sum p^2 - r^2 (1 - \sum f^2) / (m - 1)`; a cell of fewer than two
+        draws has none. A row without probability and draws adds nothing, so a
+        cell of such rows alone is missing.
+        """
+        models, genes = check_names(models, "model"), check_names(genes, "gene")
+        rows = RowArrays.of(
+            (models, model_idx),
+            (genes, gene_idx),
+            alleles,
+            probabilities=probabilities,
+            counts=counts,
+            undecided=undecided,
+        )
+        builder = _builder_of(models, genes)
+        rows.add_to(builder, builder.add_hybrid)
         return cls(builder.finish(), {"pyphylo": __version__})
 
     # -- new tables from old -----------------------------------------------------------
 
     def append(self, other: AlleleTable) -> AlleleTable:
-        """A new table with the models of both; a gene that one lacks is missing there."""
+        """A new table with the models of both; a gene that one lacks is missing there.
+
+        Raises
+        ------
+        InputError
+            When a model is in both tables, or they were made of different
+            genomes (naming a gene that differs) or by different allele rules.
+
+        Notes
+        -----
+        O(entries + columns) time.
+        """
         check_names(self.models + other.models, "model")
         return self.join(other)
 
     def join(self, other: AlleleTable) -> AlleleTable:
         """As `append`, but a model may occur in both (its rows stay apart)."""
-        provenance = _merged_provenance(self.provenance, other.provenance)
+        provenance = merged_provenance(self.provenance, other.provenance)
         return AlleleTable(self._core.concatenate(other._core), provenance)
 
     def select(
@@ -311,7 +406,10 @@ class AlleleTable:
         return pa.LargeStringArray.from_buffers(self._core.n_columns, offsets, data)
 
     def to_csr(self) -> scipy.sparse.csr_array:
-        """Counts as a SciPy CSR array, shape (models, (gene, allele) columns)."""
+        """Counts (or the probabilities of exact and hybrid cells) as a SciPy CSR array.
+
+        Shape (models, (gene, allele) columns).
+        """
         import scipy.sparse
 
         core = self._core
@@ -322,7 +420,12 @@ class AlleleTable:
         return scipy.sparse.csr_array((values, core.columns, core.indptr), shape=shape)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an entry: model, gene, allele, count (and probability where cells are exact)."""
+        """One row an entry: model, gene, allele, count.
+
+        Where cells are exact or hybrid also probability, the allele's
+        frequency there; where cells are hybrid also decided, draws and
+        undecided, of which that frequency is made (see `from_hybrid`).
+        """
         import pandas as pd
 
         core = self._core
@@ -336,8 +439,21 @@ class AlleleTable:
         }
         if core.probabilities.size:
             columns["probability"] = core.probabilities
+        if core.draws.size:
+            columns |= {"decided": core.decided, "draws": core.draws}
+            columns["undecided"] = self._undecided_of(model, gene)
         frame: pd.DataFrame = pd.DataFrame(columns)
         return frame
+
+    def _undecided_of(
+        self, model: NDArray[np.int64], gene: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The undecided mass of the cell of each entry; 0 where it is not hybrid."""
+        models, genes, masses = self._core.hybrid_cells
+        cells = models.astype(np.int64) * len(self.genes) + genes
+        wanted = model * len(self.genes) + gene
+        nearest = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
+        return np.where(cells[nearest] == wanted, masses[nearest], 0.0)
 
     def save(self, path: str | Path) -> None:
         """Write the table to a versioned, checksummed file; replaced atomically."""
@@ -357,6 +473,13 @@ class AlleleTable:
         return cls(core, provenance)
 
 
+def _builder_of(models: Sequence[str], genes: Sequence[str]) -> _core.TableBuilder:
+    builder = _core.TableBuilder()
+    builder.add_models(models)
+    builder.add_genes(genes)
+    return builder
+
+
 def _positions(
     known: tuple[str, ...], wanted: Sequence[str] | None, what: str
 ) -> NDArray[np.int64]:
@@ -368,16 +491,3 @@ def _positions(
         if name not in index:
             raise InputError(f"the table has no {what} {name!r}")
     return np.array([index[name] for name in names], dtype=np.int64)
-
-
-def _merged_provenance(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    """What holds for both; tables of different genomes or rules do not go together."""
-    for key, remedy in (("genome", "sample one genome"), ("rule", "use one allele rule")):
-        if key in a and key in b and a[key] != b[key]:
-            raise InputError(f"the two tables differ in their {key}: {remedy} for both")
-    merged = {key: a.get(key, b.get(key)) for key in sorted(a.keys() | b.keys())}
-    if "models" in merged:
-        merged["models"] = {**b.get("models", {}), **a.get("models", {})}
-    if a.get("sampling") != b.get("sampling"):
-        merged.pop("sampling", None)
-    return merged

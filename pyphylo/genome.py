@@ -82,6 +82,14 @@ class Genome:
         return hashlib.sha256(self._to_jsonl()).hexdigest()
 
     @property
+    def prompt_digests(self) -> dict[str, str]:
+        """Start of the SHA-256 (16 hex digits) of each gene's prompt; "" where it is unknown."""
+        return {
+            gene: "" if prompt is None else hashlib.sha256(prompt.encode()).hexdigest()[:16]
+            for gene, prompt in self
+        }
+
+    @property
     def is_sampleable(self) -> bool:
         """Whether every gene has its prompt."""
         return all(prompt is not None for prompt in self.prompts)

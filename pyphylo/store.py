@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,14 +231,38 @@ class SampleStore:
         path = self._find(name)
         if path is None:
             raise InputError(f"store {str(self.path)!r} has no model {name!r}")
-        metadata = _read_metadata(path)
+        return self._read_shard(path)
+
+    def shards(self) -> Iterator[Shard]:
+        """Every population, in the order of `models`, one at a time in memory.
+
+        Without the column probe, and with completions dictionary-encoded: each
+        text that a shard repeats comes once.
+
+        Raises
+        ------
+        FileFormatError
+            When a shard is damaged.
+        """
+        for _, path in sorted(self._shards().items()):
+            yield self._read_shard(path, counting_only=True)
+
+    def _read_shard(self, path: Path, *, counting_only: bool = False) -> Shard:
         try:
-            with pq.ParquetFile(str(path)) as handle:
-                table = handle.read()
+            with pq.ParquetFile(
+                str(path), read_dictionary=["completion"] if counting_only else None
+            ) as handle:
+                schema = handle.metadata.schema.to_arrow_schema()
+                if not schema.equals(_SCHEMA):
+                    raise _damaged(path, "its columns are not gene, probe, completion")
+                metadata = _parse_metadata(path, schema)
+                table = handle.read(
+                    columns=["gene", "completion"] if counting_only else None, use_threads=False
+                )
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from None
-        if not table.schema.equals(_SCHEMA) or any(c.null_count for c in table.columns):
-            raise _damaged(path, "its columns are not gene, probe, completion")
+        if any(c.null_count for c in table.columns):
+            raise _damaged(path, "it holds nulls")
         genes = table.column("gene")
         limits = (pa.compute.min(genes).as_py(), pa.compute.max(genes).as_py())
         if len(genes) and not 0 <= limits[0] <= limits[1] < len(self.genome):
@@ -336,20 +360,20 @@ class _Metadata:
 
 def _read_metadata(path: Path) -> _Metadata:
     try:
-        metadata = json.loads((pq.read_schema(str(path)).metadata or {})[b"pyphylo"])
+        return _parse_metadata(path, pq.read_schema(str(path)))
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _parse_metadata(path: Path, schema: Any) -> _Metadata:
+    try:
+        metadata = json.loads((schema.metadata or {})[b"pyphylo"])
         if metadata["format"] != _FORMAT or metadata["version"] != _VERSION:
             raise _damaged(path, "it is of another version")
         return _Metadata(ModelIdentity(**metadata["identity"]), metadata["facts"])
-    except (
-        pa.ArrowException,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RecursionError,
-    ) as error:
-        if isinstance(error, FileFormatError):
-            raise
+    except FileFormatError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
 
 

@@ -13,6 +13,8 @@ from strategies import integer_populations, mixed_populations, table_of
 import pyphylo as pp
 from pyphylo import _core, _reference
 from pyphylo._names import clean_text
+from pyphylo._texts import allele_column
+from pyphylo.sampling.base import ModelIdentity, Population
 
 quick = settings(max_examples=100, deadline=None)
 TEXTS = st.text(alphabet=st.sampled_from(" \n\tabé😀\u0301\u00a0x"), max_size=12) | st.text()
@@ -101,12 +103,10 @@ def test_batch_size_changes_nothing(populations, size):
     builder.add_genes(genes)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        texts = [a.encode() for _, _, a in part]
         builder.add_counts(
             np.array([models.index(m) for m, _, _ in part], np.int32),
             np.array([genes.index(g) for _, g, _ in part], np.int32),
-            np.cumsum([0, *map(len, texts)], dtype=np.int64),
-            b"".join(texts),
+            allele_column(pa.array([a for _, _, a in part], pa.string())),
             np.empty(0, np.int64),
         )
     assert pp.AlleleTable(builder.finish()) == table_of(populations, genes)
@@ -256,6 +256,43 @@ def test_append_refuses_repeated_models_and_other_genomes():
     b = pp.AlleleTable.from_records([("b", "g", "x")], pp.AlleleRule(chars=2))
     with pytest.raises(pp.InputError, match="rule"):
         a.append(b)
+
+
+def table_with_genome(tmp_path, model, genome):
+    store = pp.SampleStore.open_or_create(tmp_path / model, genome, {"mode": "import"})
+    store.write(ModelIdentity(model, "r", "e", "d"), Population([["x"]] * len(genome)))
+    return pp.AlleleTable.from_store(store)
+
+
+@pytest.mark.parametrize(
+    ("genes", "prompts", "message"),
+    [
+        (["g", "h"], ["one", "two!"], "different genomes: gene 'h' has another prompt in each"),
+        (["g"], ["one"], "gene 'h' is in only one"),
+        (["g", "h", "i"], ["one", "two", "three"], "gene 'i' is in only one"),
+        (["g", "h"], ["one", None], "gene 'h' has another prompt"),
+        (["h", "g"], ["two", "one"], "their digests are"),
+    ],
+)
+def test_append_names_the_gene_that_differs(tmp_path, genes, prompts, message):
+    a = table_with_genome(tmp_path, "a", pp.Genome(["g", "h"], ["one", "two"]))
+    b = table_with_genome(tmp_path, "b", pp.Genome(genes, prompts))
+    with pytest.raises(pp.InputError, match=message):
+        a.append(b)
+    with pytest.raises(pp.InputError, match=message):
+        a.append(b.select(genes=["g"]))
+
+
+def test_append_of_one_genome_and_of_unknown_ones(tmp_path):
+    genome = pp.Genome(["g", "h"], ["one", "two"])
+    a, b = (table_with_genome(tmp_path, name, genome) for name in "ab")
+    both = a.append(b)
+    assert both.models == ("a", "b")
+    assert both.provenance["models"].keys() == {"a", "b"}
+    assert both.provenance["prompts"] == genome.prompt_digests
+    ragged = pp.AlleleTable.from_counts(["c"], ["i", "g"], [0, 0], [0, 1], ["x", "y"], [1, 1])
+    assert both.append(ragged).genes == ("g", "h", "i")
+    assert both.models == ("a", "b")  # what there was stays as it was
 
 
 def test_select_refuses_unknown_names():

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <type_traits>
+
 #include "bindings.hpp"
 #include "phylo/allele_table.hpp"
 #include "phylo/table_file.hpp"
@@ -18,11 +21,26 @@ void add_views(py::class_<AlleleTable>& type) {
     add("columns", &AlleleTable::columns);
     add("counts", &AlleleTable::counts);
     add("probabilities", &AlleleTable::probabilities);
+    add("draws", &AlleleTable::draws);
+    add("decided", &AlleleTable::decided);
     type.def_property_readonly("allele_offsets", [](const py::object& self) {
         return view(self.cast<const AlleleTable&>().alleles.offsets(), self);
     });
     type.def_property_readonly(
         "allele_bytes", [](const AlleleTable& self) { return py::bytes(self.alleles.bytes()); });
+}
+
+/// (models, genes, undecided masses) of the hybrid cells
+py::tuple hybrid_arrays(const AlleleTable& table) {
+    const auto array = [&](auto member) {
+        using T = std::decay_t<decltype(table.hybrid_cells.front().*member)>;
+        py::array_t<T> values(static_cast<py::ssize_t>(table.hybrid_cells.size()));
+        std::ranges::transform(table.hybrid_cells, values.mutable_data(),
+                               [&](const HybridCell& cell) { return cell.*member; });
+        return values;
+    };
+    return py::make_tuple(array(&HybridCell::model), array(&HybridCell::gene),
+                          array(&HybridCell::undecided));
 }
 
 /// (probes of each model, number of missing cells, bound of the numerators)
@@ -48,6 +66,12 @@ void register_allele_table(py::module_& module) {
         .def_property_readonly("n_genes", &AlleleTable::n_genes)
         .def_property_readonly("n_columns", &AlleleTable::n_columns)
         .def_property_readonly("nnz", &AlleleTable::nnz)
+        .def_property_readonly("hybrid_cells", &hybrid_arrays)
+        .def("entry_values",
+             [](const AlleleTable& self) {
+                 const std::vector<double> values = entry_values(self);
+                 return Array<double>(static_cast<py::ssize_t>(values.size()), values.data());
+             })
         .def("summary", &summary_tuple)
         .def(
             "select",

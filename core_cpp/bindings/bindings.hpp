@@ -42,7 +42,7 @@ StopRequest stop_on_signal();
 void register_errors(py::module_& module);
 void register_allele_table(py::module_& module);
 void register_indices(py::module_& module);
-void register_table_builder(py::module_& module);
+void register_table_builder(const py::module_& module);
 void register_similarity(py::module_& module);
 void register_self_terms(py::module_& module);
 

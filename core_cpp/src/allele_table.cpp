@@ -14,120 +14,139 @@ namespace phylo {
 
 namespace {
 
-/// Probabilities of one cell may exceed 1 by rounding alone.
-constexpr double kMassTolerance = 1e-6;
-
 std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
-std::string place(const AlleleTable& table, const Cell& cell) {
-    return "model " + quoted(table.models[index(cell.model)]) + ", gene " +
-           quoted(table.genes[index(cell.gene)]);
-}
-
-/// Copies a table's rows into `out`, columns renumbered by `column_of` (-1 drops the entry).
+/// Copies cells of a table's rows into `out`, genes and columns renumbered (-1: not in `out`).
 /// The renumbering need not keep order, so each row is sorted.
 class RowCopier {
    public:
-    explicit RowCopier(AlleleTable& out, bool with_probabilities)
-        : out_(out), with_probabilities_(with_probabilities) {
+    RowCopier(AlleleTable& out, std::int64_t entries) : out_(out) {
         out_.indptr.assign(1, 0);
+        out_.columns.reserve(index(entries));
+        out_.counts.reserve(index(entries));
     }
 
-    void copy(const AlleleTable& from, std::int64_t model,
-              const std::vector<std::int32_t>& column_of) {
+    template <class Keep>
+    void copy(const AlleleTable& from, std::int64_t model, const std::vector<std::int32_t>& gene_of,
+              const std::vector<std::int32_t>& column_of, Keep&& keep) {
         entries_.clear();
-        for (std::int64_t e = from.indptr[index(model)]; e < from.indptr[index(model) + 1]; ++e) {
-            const std::int32_t column = column_of[index(from.columns[index(e)])];
-            if (column >= 0) {
+        const std::size_t first_hybrid = out_.hybrid_cells.size();
+        for_each_cell(from, model, [&](const Cell& cell) {
+            const std::int32_t gene = gene_of[index(cell.gene)];
+            if (gene < 0 || !keep(cell)) {
+                return;
+            }
+            if (cell.undecided > 0.0) {
+                out_.hybrid_cells.push_back(
+                    {.model = static_cast<std::int32_t>(out_.indptr.size()) - 1,
+                     .gene = gene,
+                     .undecided = cell.undecided});
+            }
+            for (std::int64_t e = cell.begin; e < cell.end; ++e) {
                 entries_.push_back(
-                    {.column = column,
+                    {.column = column_of[index(from.columns[index(e)])],
                      .count = from.counts[index(e)],
-                     .probability = from.has_exact() ? from.probabilities[index(e)] : 0.0});
+                     .draws = from.has_hybrid() ? from.draws[index(e)] : 0,
+                     .probability = from.has_exact() ? from.probabilities[index(e)] : 0.0,
+                     .decided = from.has_hybrid() ? from.decided[index(e)] : 0.0});
             }
+        });
+        std::ranges::sort(out_.hybrid_cells.begin() + static_cast<std::ptrdiff_t>(first_hybrid),
+                          out_.hybrid_cells.end(), {}, &HybridCell::gene);
+        if (!std::ranges::is_sorted(entries_, {}, &Entry::column)) {
+            std::ranges::sort(entries_, {}, &Entry::column);
         }
-        std::ranges::sort(entries_,
-                          [](const Entry& a, const Entry& b) { return a.column < b.column; });
-        for (const Entry& entry : entries_) {
-            out_.columns.push_back(entry.column);
-            out_.counts.push_back(entry.count);
-            if (with_probabilities_) {
-                out_.probabilities.push_back(entry.probability);
-            }
-        }
-        out_.indptr.push_back(static_cast<std::int64_t>(out_.columns.size()));
+        append();
     }
 
    private:
     struct Entry {
         std::int32_t column;
         std::int32_t count;
+        std::int32_t draws;
         double probability;
+        double decided;
     };
+
+    void append() {
+        const bool exact =
+            std::ranges::any_of(entries_, [](const Entry& e) { return e.count == 0; });
+        // An array begins, with zeros, when the first cell needs it.
+        if (exact || out_.has_exact()) {
+            out_.probabilities.resize(out_.columns.size());
+        }
+        if (out_.has_hybrid()) {
+            out_.draws.resize(out_.columns.size());
+            out_.decided.resize(out_.columns.size());
+        }
+        for (const Entry& entry : entries_) {
+            out_.columns.push_back(entry.column);
+            out_.counts.push_back(entry.count);
+            if (exact || out_.has_exact()) {
+                out_.probabilities.push_back(entry.probability);
+            }
+            if (out_.has_hybrid()) {
+                out_.draws.push_back(entry.draws);
+                out_.decided.push_back(entry.decided);
+            }
+        }
+        out_.indptr.push_back(out_.nnz());
+    }
+
     AlleleTable& out_;
-    bool with_probabilities_;
     std::vector<Entry> entries_;
 };
 
-/// An exact cell need not stay in a selection; a table without one holds no probabilities.
-void drop_unused_probabilities(AlleleTable& table) {
-    const bool used = std::ranges::any_of(table.probabilities, [](double p) { return p > 0.0; });
-    if (!used) {
-        table.probabilities.clear();
+/// The given models and genes without the cells that keep(cell) refuses.
+template <class Keep>
+AlleleTable select_cells(const AlleleTable& table, std::span<const std::int64_t> models,
+                         std::span<const std::int64_t> genes, Keep&& keep) {
+    std::vector<std::int32_t> gene_of(index(table.n_genes()), -1);
+    for (std::size_t g = 0; g < genes.size(); ++g) {
+        gene_of[index(genes[g])] = static_cast<std::int32_t>(g);
     }
-}
-
-void require(bool holds, const char* what) {
-    if (!holds) {
-        throw FormatError(std::string("the allele table is damaged: ") + what);
+    std::vector<bool> used(index(table.n_columns()), false);
+    std::int64_t entries = 0;
+    for (const std::int64_t m : models) {
+        for_each_cell(table, m, [&](const Cell& cell) {
+            if (gene_of[index(cell.gene)] < 0 || !keep(cell)) {
+                return;
+            }
+            entries += cell.end - cell.begin;
+            for (std::int64_t e = cell.begin; e < cell.end; ++e) {
+                used[index(table.columns[index(e)])] = true;
+            }
+        });
     }
-}
-
-void check_names(const StringList& names, const char* what) {
-    std::unordered_set<std::string_view> seen;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        require(is_utf8(names[i]), what);
-        require(seen.insert(names[i]).second, what);
-    }
-}
-
-void check_offsets(const std::vector<std::int64_t>& offsets, std::size_t groups, std::int64_t total,
-                   const char* what) {
-    require(offsets.size() == groups + 1 && offsets.front() == 0 && offsets.back() == total &&
-                std::ranges::is_sorted(offsets),
-            what);
-}
-
-void check_columns(const AlleleTable& table) {
-    for (std::int64_t g = 0; g < table.n_genes(); ++g) {
+    AlleleTable out;
+    std::vector<std::int32_t> column_of(index(table.n_columns()), -1);
+    out.gene_offsets.assign(1, 0);
+    for (const std::int64_t g : genes) {
+        out.genes.push_back(table.genes[index(g)]);
         for (std::int64_t c = table.gene_offsets[index(g)]; c < table.gene_offsets[index(g) + 1];
              ++c) {
-            require(is_utf8(table.alleles[index(c)]), "an allele is not UTF-8");
-            require(c == table.gene_offsets[index(g)] ||
-                        table.alleles[index(c) - 1] < table.alleles[index(c)],
-                    "alleles out of order");
+            if (used[index(c)]) {
+                column_of[index(c)] = static_cast<std::int32_t>(out.n_columns());
+                out.alleles.push_back(table.alleles[index(c)]);
+            }
         }
+        out.gene_offsets.push_back(out.n_columns());
     }
-}
-
-void check_entries(const AlleleTable& table) {
-    std::vector<bool> used(index(table.n_columns()), false);
-    for (std::int64_t m = 0; m < table.n_models(); ++m) {
-        std::int64_t last = -1;
-        for (std::int64_t e = table.indptr[index(m)]; e < table.indptr[index(m) + 1]; ++e) {
-            const std::int64_t column = table.columns[index(e)];
-            require(column > last && column < table.n_columns(), "columns out of order");
-            const double probability = table.has_exact() ? table.probabilities[index(e)] : 0.0;
-            require(table.counts[index(e)] >= 0 && probability >= 0.0 && probability <= 1.0 &&
-                        (table.counts[index(e)] > 0) != (probability > 0.0),
-                    "an entry is neither a count nor a probability");
-            used[index(column)] = true;
-            last = column;
-        }
+    RowCopier copier(out, entries);
+    for (const std::int64_t m : models) {
+        out.models.push_back(table.models[index(m)]);
+        copier.copy(table, m, gene_of, column_of, keep);
     }
-    require(std::ranges::find(used, false) == used.end(), "an allele no model has");
+    return out;
 }
 
 }  // namespace
+
+std::span<const HybridCell> AlleleTable::hybrid_cells_of(std::int64_t model) const noexcept {
+    const auto range = std::ranges::equal_range(
+        hybrid_cells, model, {}, [](const HybridCell& cell) { return std::int64_t{cell.model}; });
+    return {range.begin(), range.end()};
+}
 
 std::int64_t probes_in(const AlleleTable& table, const Cell& cell) noexcept {
     std::int64_t n = 0;
@@ -135,6 +154,33 @@ std::int64_t probes_in(const AlleleTable& table, const Cell& cell) noexcept {
         n += table.counts[index(e)];
     }
     return n;
+}
+
+std::int64_t draws_in(const AlleleTable& table, const Cell& cell) noexcept {
+    std::int64_t m = 0;
+    for (std::int64_t e = cell.begin; cell.undecided > 0.0 && e < cell.end; ++e) {
+        m += table.draws[index(e)];
+    }
+    return m;
+}
+
+bool has_unbiased_term(const AlleleTable& table, const Cell& cell) noexcept {
+    return cell.undecided > 0.0 ? draws_in(table, cell) >= 2 : probes_in(table, cell) != 1;
+}
+
+std::vector<double> entry_values(const AlleleTable& table) {
+    std::vector<double> values(table.counts.begin(), table.counts.end());
+    for (std::size_t e = 0; e < table.probabilities.size(); ++e) {
+        if (table.counts[e] == 0) {
+            values[e] = table.probabilities[e];
+        }
+    }
+    return values;
+}
+
+double cell_scale(const AlleleTable& table, const Cell& cell) noexcept {
+    const std::int64_t n = probes_in(table, cell);
+    return n == 0 ? 1.0 : 1.0 / static_cast<double>(n);
 }
 
 TableSummary summarise(const AlleleTable& table) {
@@ -163,69 +209,16 @@ TableSummary summarise(const AlleleTable& table) {
 
 AlleleTable select(const AlleleTable& table, std::span<const std::int64_t> models,
                    std::span<const std::int64_t> genes) {
-    std::vector<bool> gene_kept(index(table.n_genes()), false);
-    for (const std::int64_t g : genes) {
-        gene_kept[index(g)] = true;
-    }
-    std::vector<bool> used(index(table.n_columns()), false);
-    for (const std::int64_t m : models) {
-        for_each_cell(table, m, [&](const Cell& cell) {
-            for (std::int64_t e = cell.begin; gene_kept[index(cell.gene)] && e < cell.end; ++e) {
-                used[index(table.columns[index(e)])] = true;
-            }
-        });
-    }
-    AlleleTable out;
-    std::vector<std::int32_t> column_of(index(table.n_columns()), -1);
-    out.gene_offsets.assign(1, 0);
-    for (const std::int64_t g : genes) {
-        out.genes.push_back(table.genes[index(g)]);
-        for (std::int64_t c = table.gene_offsets[index(g)]; c < table.gene_offsets[index(g) + 1];
-             ++c) {
-            if (used[index(c)]) {
-                column_of[index(c)] = static_cast<std::int32_t>(out.n_columns());
-                out.alleles.push_back(table.alleles[index(c)]);
-            }
-        }
-        out.gene_offsets.push_back(out.n_columns());
-    }
-    RowCopier copier(out, table.has_exact());
-    for (const std::int64_t m : models) {
-        out.models.push_back(table.models[index(m)]);
-        copier.copy(table, m, column_of);
-    }
-    drop_unused_probabilities(out);
-    return out;
+    return select_cells(table, models, genes, [](const Cell&) { return true; });
 }
 
 AlleleTable drop_single_probe_cells(const AlleleTable& table) {
-    AlleleTable kept = table;
-    kept.indptr.assign(1, 0);
-    kept.columns.clear();
-    kept.counts.clear();
-    kept.probabilities.clear();
-    for (std::int64_t m = 0; m < table.n_models(); ++m) {
-        for_each_cell(table, m, [&](const Cell& cell) {
-            if (probes_in(table, cell) == 1) {
-                return;
-            }
-            const auto append = [&](auto& to, const auto& from) {
-                to.insert(to.end(), from.begin() + cell.begin, from.begin() + cell.end);
-            };
-            append(kept.columns, table.columns);
-            append(kept.counts, table.counts);
-            if (table.has_exact()) {
-                append(kept.probabilities, table.probabilities);
-            }
-        });
-        kept.indptr.push_back(kept.nnz());
-    }
-    // Without the alleles that only those cells had.
     std::vector<std::int64_t> models(index(table.n_models()));
     std::iota(models.begin(), models.end(), 0);
     std::vector<std::int64_t> genes(index(table.n_genes()));
     std::iota(genes.begin(), genes.end(), 0);
-    return select(kept, models, genes);
+    return select_cells(table, models, genes,
+                        [&](const Cell& cell) { return has_unbiased_term(table, cell); });
 }
 
 AlleleTable concatenate(const AlleleTable& a, const AlleleTable& b) {
@@ -279,57 +272,25 @@ AlleleTable concatenate(const AlleleTable& a, const AlleleTable& b) {
         out.gene_offsets.push_back(out.n_columns());
     }
 
-    RowCopier copier(out, a.has_exact() || b.has_exact());
+    std::vector<std::int32_t> gene_of_a(index(a.n_genes()));
+    std::iota(gene_of_a.begin(), gene_of_a.end(), 0);
+    std::vector<std::int32_t> gene_of_b(index(b.n_genes()));
+    for (std::int64_t g = 0; g < out.n_genes(); ++g) {
+        if (partner[index(g)] >= 0) {
+            gene_of_b[index(partner[index(g)])] = static_cast<std::int32_t>(g);
+        }
+    }
+    const auto all = [](const Cell&) { return true; };
+    RowCopier copier(out, a.nnz() + b.nnz());
     for (std::int64_t m = 0; m < a.n_models(); ++m) {
         out.models.push_back(a.models[index(m)]);
-        copier.copy(a, m, column_of_a);
+        copier.copy(a, m, gene_of_a, column_of_a, all);
     }
     for (std::int64_t m = 0; m < b.n_models(); ++m) {
         out.models.push_back(b.models[index(m)]);
-        copier.copy(b, m, column_of_b);
+        copier.copy(b, m, gene_of_b, column_of_b, all);
     }
     return out;
-}
-
-void check_cells(const AlleleTable& table) {
-    if (!table.has_exact()) {
-        return;
-    }
-    for (std::int64_t m = 0; m < table.n_models(); ++m) {
-        for_each_cell(table, m, [&](const Cell& cell) {
-            double mass = 0.0;
-            std::int64_t counted = 0;
-            for (std::int64_t e = cell.begin; e < cell.end; ++e) {
-                mass += table.probabilities[index(e)];
-                counted += table.counts[index(e)] > 0 ? 1 : 0;
-            }
-            if (counted != 0 && counted != cell.end - cell.begin) {
-                throw InputError(place(table, cell) +
-                                 ": counts and probabilities in one cell; give one kind a cell");
-            }
-            if (mass > 1.0 + kMassTolerance) {
-                throw InputError(place(table, cell) + ": probabilities add up to " +
-                                 std::to_string(mass) + ", more than 1");
-            }
-        });
-    }
-}
-
-void check_invariants(const AlleleTable& table) {
-    check_names(table.models, "model names");
-    check_names(table.genes, "gene names");
-    check_offsets(table.gene_offsets, table.genes.size(), table.n_columns(), "gene offsets");
-    check_offsets(table.indptr, table.models.size(), table.nnz(), "row offsets");
-    require(table.counts.size() == table.columns.size(), "as many counts as columns");
-    require(!table.has_exact() || table.probabilities.size() == table.columns.size(),
-            "as many probabilities as columns");
-    check_columns(table);
-    check_entries(table);
-    try {
-        check_cells(table);
-    } catch (const InputError& error) {
-        throw FormatError(std::string("the allele table is damaged: ") + error.what());
-    }
 }
 
 }  // namespace phylo

@@ -28,8 +28,27 @@ double probability_square(const AlleleTable& table, const Cell& cell) noexcept {
     return sum;
 }
 
+/// A hybrid cell's unbiased term. With p = q + r f, sum p^2 - r^2 (1 - sum f^2) / (m - 1) is the
+/// sum of q^2 + 2 r q f and of r^2 times the term of the m draws alone: nothing cancels.
+double hybrid_term(const AlleleTable& table, const Cell& cell) noexcept {
+    const auto m = static_cast<double>(draws_in(table, cell));
+    std::int64_t repeated = 0;
+    double decided = 0.0;
+    for (std::int64_t e = cell.begin; e < cell.end; ++e) {
+        const std::int64_t draws = table.draws[index(e)];
+        const double q = table.decided[index(e)];
+        repeated += draws * (draws - 1);
+        decided += q * (q + 2.0 * cell.undecided * static_cast<double>(draws) / m);
+    }
+    return decided +
+           cell.undecided * cell.undecided * (static_cast<double>(repeated) / (m * (m - 1.0)));
+}
+
 /// A cell's self term as frequencies.
 double cell_term(const AlleleTable& table, const Cell& cell, Estimator estimator) noexcept {
+    if (cell.undecided > 0.0 && estimator == Estimator::unbiased) {
+        return hybrid_term(table, cell);
+    }
     const std::int64_t n = probes_in(table, cell);
     if (n == 0) {
         return probability_square(table, cell);

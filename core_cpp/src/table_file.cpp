@@ -18,10 +18,13 @@ static_assert(std::endian::native == std::endian::little,
 
 namespace phylo {
 
+static_assert(sizeof(HybridCell) == 16, "hybrid cells are written as they lie in memory");
+
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'P', 'H', 'Y', 'L', 'O', 'T', 'B', 'L'};
-constexpr std::size_t kSizes = 9;
+constexpr std::size_t kSizes = 11;
+constexpr std::size_t kSizesInFormat1 = 9;
 constexpr std::size_t kHeader = kMagic.size() + 2 * sizeof(std::uint32_t);
 
 using CrcTables = std::array<std::array<std::uint32_t, 256>, 8>;
@@ -147,12 +150,14 @@ class Reader {
             refuse("it begins with other bytes");
         }
         take(format_and_checksum.data(), sizeof format_and_checksum);
-        if (format_and_checksum[0] != kTableFormat) {
-            refuse("its format is " + std::to_string(format_and_checksum[0]) +
-                   "; this version reads " + std::to_string(kTableFormat));
+        format_ = format_and_checksum[0];
+        if (format_ < 1 || format_ > kTableFormat) {
+            refuse("its format is " + std::to_string(format_) + "; this version reads 1 to " +
+                   std::to_string(kTableFormat));
         }
         expected_ = format_and_checksum[1];
     }
+    [[nodiscard]] unsigned format() const noexcept { return format_; }
     void section(void* data, std::size_t size) {
         std::array<char, 8> padded{};
         take_checked(data, size);
@@ -221,6 +226,7 @@ class Reader {
     std::string path_;
     File file_;
     std::uintmax_t left_ = 0;
+    std::uint32_t format_ = 0;
     std::uint32_t expected_ = 0;
     Crc32 crc_;
 };
@@ -233,6 +239,7 @@ void write_table(const AlleleTable& table, const std::string& note, const std::s
         table.models.size(),        table.models.bytes().size(), table.genes.size(),
         table.genes.bytes().size(), table.alleles.size(),        table.alleles.bytes().size(),
         table.columns.size(),       table.probabilities.size(),  note.size(),
+        table.draws.size(),         table.hybrid_cells.size(),
     };
     writer.section(sizes.data(), sizeof sizes);
     writer.section(table.models);
@@ -243,6 +250,9 @@ void write_table(const AlleleTable& table, const std::string& note, const std::s
     writer.section(table.columns);
     writer.section(table.counts);
     writer.section(table.probabilities);
+    writer.section(table.draws);
+    writer.section(table.decided);
+    writer.section(table.hybrid_cells);
     writer.section(note.data(), note.size());
     writer.close();
 }
@@ -250,7 +260,9 @@ void write_table(const AlleleTable& table, const std::string& note, const std::s
 TableFile read_table(const std::string& path) {
     Reader reader(path);
     std::array<std::uint64_t, kSizes> sizes{};
-    reader.section(sizes.data(), sizeof sizes);
+    // Format 1 ends its sizes earlier: those of what it did not have stay zero.
+    const std::size_t n_sizes = reader.format() == 1 ? kSizesInFormat1 : kSizes;
+    reader.section(sizes.data(), n_sizes * sizeof sizes[0]);
     TableFile file;
     AlleleTable& table = file.table;
     table.models = reader.strings(sizes[0], sizes[1]);
@@ -261,6 +273,9 @@ TableFile read_table(const std::string& path) {
     table.columns = reader.values<std::int32_t>(sizes[6]);
     table.counts = reader.values<std::int32_t>(sizes[6]);
     table.probabilities = reader.values<double>(sizes[7]);
+    table.draws = reader.values<std::int32_t>(sizes[9]);
+    table.decided = reader.values<double>(sizes[9]);
+    table.hybrid_cells = reader.values<HybridCell>(sizes[10]);
     file.note = reader.text(sizes[8]);
     reader.finish();
     check_invariants(table);

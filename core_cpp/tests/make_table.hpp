@@ -41,7 +41,11 @@ struct Batch {
             counts.push_back(row.count);
         }
     }
-    [[nodiscard]] RowBatch view() const { return {models, genes, offsets, bytes}; }
+    [[nodiscard]] RowBatch view() const {
+        return {.models = models,
+                .genes = genes,
+                .alleles = Utf8Column<std::int64_t>{.offsets = offsets, .bytes = bytes}};
+    }
 };
 
 inline AlleleTable make_table(int models, int genes, const std::vector<Row>& rows) {

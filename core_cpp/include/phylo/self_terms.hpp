@@ -11,7 +11,9 @@ namespace phylo {
 /// How the self term J of a cell is taken (Nei 1972, 1978).
 enum class Estimator {
     plugin,    ///< sum p^2
-    unbiased,  ///< sampled cell of n probes: (n sum p^2 - 1) / (n - 1); exact cell: sum p^2
+    unbiased,  ///< sampled cell of n probes: (n sum p^2 - 1) / (n - 1); exact cell: sum p^2;
+               ///< hybrid cell of m draws, frequencies f, in a mass r:
+               ///< sum p^2 - r^2 (1 - sum f^2) / (m - 1)
 };
 
 /// Self terms of every model, over the genes it shares with any other.
@@ -23,7 +25,7 @@ enum class Estimator {
 /// genes + nnz) time, O(models x patterns) memory; one pattern when nothing is missing.
 class SelfTerms {
    public:
-    /// Requires that under `unbiased` no sampled cell has a single probe.
+    /// Requires that under `unbiased` every cell has an unbiased term.
     SelfTerms(const AlleleTable& table, Estimator estimator, const TableSummary& summary);
 
     /// Model i's self term over the genes that it shares with model j.

@@ -1,29 +1,48 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
-#include <string_view>
-#include <unordered_map>
-#include <vector>
 
+#include "phylo/allele_column.hpp"
+#include "phylo/allele_index.hpp"
 #include "phylo/allele_table.hpp"
+#include "phylo/gathered_rows.hpp"
 
 namespace phylo {
 
-/// One batch of rows: row r says that model[r] has allele r of the strings in gene[r].
+/// One batch of rows: row r says that model[r] has allele[r] in gene[r].
 struct RowBatch {
     std::span<const std::int32_t> models;
     std::span<const std::int32_t> genes;
-    std::span<const std::int64_t> allele_offsets;  ///< rows + 1
-    std::string_view allele_bytes;
+    AlleleColumn alleles;
+    std::int64_t first_row = 0;  ///< what errors call the batch's first row
+};
+
+/// Undecided masses as rows give them, repeats dropped now and then.
+class GatheredMasses {
+   public:
+    void push(const HybridCell& cell);
+    /// Ordered by model, gene and mass, each once: a cell that comes twice was given two masses.
+    [[nodiscard]] const std::vector<HybridCell>& sorted();
+    [[nodiscard]] std::size_t held_bytes() const noexcept {
+        return cells_.capacity() * sizeof(HybridCell);
+    }
+    [[nodiscard]] std::size_t peak_bytes(std::size_t more) const noexcept {
+        // A vector that grows doubles, beside what it was.
+        return 3 * (cells_.size() + more) * sizeof(HybridCell);
+    }
+
+   private:
+    std::vector<HybridCell> cells_;
+    std::size_t sorted_ = 0;
 };
 
 /// Gathers rows in batches of any size and order into a canonical AlleleTable.
 ///
-/// Repeated (model, gene, allele) rows add. Memory is O(distinct rows): pending rows are
-/// merged whenever they outnumber the merged ones.
+/// Repeated (model, gene, allele) rows add. O(rows + columns log columns) time: alleles are
+/// numbered by hashing, rows put in order by counting and radix sorts. See `peak_bytes` for
+/// memory.
 class TableBuilder {
    public:
     /// Names that rows may refer to from now on, by index, after those given before.
@@ -37,43 +56,33 @@ class TableBuilder {
     /// Adds exact probabilities.
     void add_probabilities(const RowBatch& batch, std::span<const double> probabilities);
 
+    /// Adds rows of hybrid cells: `probabilities[r]` of the allele is decided, `counts[r]` draws
+    /// inside the undecided mass gave it, and `undecided[r]` is that mass, the same in all rows
+    /// of a cell. A cell without undecided mass is exact and has no draws; one that is all
+    /// undecided mass, nothing decided, is sampled.
+    void add_hybrid(const RowBatch& batch, std::span<const double> probabilities,
+                    std::span<const std::int64_t> counts, std::span<const double> undecided);
+
+    /// Bytes that the builder and its table could come to take, beyond what it holds now, if
+    /// `more` rows were added and the table finished.
+    [[nodiscard]] std::size_t peak_bytes(std::size_t more) const noexcept;
+
     /// The table; the builder is empty afterwards.
     [[nodiscard]] AlleleTable finish();
 
    private:
-    struct Row {
-        std::int32_t model;
-        std::int32_t allele;  ///< provisional: order of first appearance
-        std::int64_t count;
-        double probability;
-    };
-    struct AlleleKey {
-        std::int32_t gene;
-        std::string_view text;
-        bool operator==(const AlleleKey&) const = default;
-    };
-    struct AlleleHash {
-        std::size_t operator()(const AlleleKey& key) const noexcept {
-            return std::hash<std::string_view>{}(key.text) ^
-                   (static_cast<std::size_t>(key.gene) * 0x9E3779B97F4A7C15ULL);
-        }
-    };
-
     void check(const RowBatch& batch) const;
-    std::int32_t intern(std::int32_t gene, std::string_view text);
-    void merge_pending();
-    [[nodiscard]] std::vector<std::int32_t> rank_alleles(AlleleTable& table) const;
-    [[nodiscard]] std::string place(const Row& row) const;
+    template <class Wanted, class Take>
+    void take_rows(const RowBatch& batch, Wanted&& wanted, Take&& take);
+    template <class Wanted, class Take>
+    void number_alleles(const RowBatch& batch, Wanted&& wanted, Take&& take);
 
     StringList models_;
     StringList genes_;
-    std::vector<std::int32_t> allele_genes_;
-    std::vector<std::string_view> allele_texts_;
-    std::vector<std::unique_ptr<std::string>> text_blocks_;
-    std::unordered_map<AlleleKey, std::int32_t, AlleleHash> interned_;
-    std::vector<Row> rows_;
-    std::size_t merged_ = 0;
-    bool any_exact_ = false;
+    AlleleIndex alleles_;
+    GatheredRows<std::int64_t> counts_;
+    GatheredRows<double> probabilities_;
+    GatheredMasses undecided_;
 };
 
 }  // namespace phylo

@@ -6,14 +6,16 @@
 
 namespace phylo {
 
-/// Version of the file format; readers refuse any other.
-inline constexpr unsigned kTableFormat = 1;
+/// Version of the file format; readers also take those before, and refuse any other.
+/// 2: hybrid cells. 1: sampled and exact cells.
+inline constexpr unsigned kTableFormat = 2;
 
 /// Writes a table and a text of the caller's (provenance, JSON) to a new file.
 ///
 /// Layout, little-endian: magic "PHYLOTBL"; u32 format; u32 CRC-32 of all that follows;
-/// nine u64 sizes; then the sections in the order of `AlleleTable`'s members, each
-/// padded to eight bytes. Throws std::system_error when the disk refuses.
+/// eleven u64 sizes (nine in format 1); then the sections in the order of `AlleleTable`'s
+/// members (up to `probabilities` in format 1) and the text, each padded to eight bytes. Throws
+/// std::system_error when the disk refuses.
 void write_table(const AlleleTable& table, const std::string& note, const std::string& path);
 
 struct TableFile {
