@@ -46,7 +46,18 @@ class Problem:
 
     @cached_property
     def numerators(self) -> NDArray[np.int64]:
-        return _core.count_numerators(self.table._core, -1, self.threads)
+        n = len(self.table.models)
+        sums = np.empty((n, n), np.int64)
+        _core.compare(
+            self.table._core,
+            _core.Estimator.plugin,
+            -1,
+            self.threads,
+            _core.Quantity.numerator,
+            0.0,
+            sums,
+        )
+        return sums
 
     def dense(self, columns: NDArray[np.bool_], dtype: type) -> NDArray[Any]:
         """Some columns, dense, unless they would take too much memory."""

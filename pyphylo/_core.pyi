@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,13 +120,48 @@ def genetic_distance(
     threads: int,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
 def read_table(path: str) -> tuple[AlleleTable, str]: ...
-def nei_similarity(
-    table: AlleleTable, estimator: Estimator, split: int, threads: int
-) -> NDArray[np.float64]: ...
+
+class Quantity:
+    numerator: Quantity
+    similarity: Quantity
+    distance: Quantity
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+def compare(
+    table: AlleleTable,
+    estimator: Estimator,
+    split: int,
+    threads: int,
+    quantity: Quantity,
+    floor: float,
+    out: NDArray[np.float64] | NDArray[np.float32] | NDArray[np.int64],
+) -> bool: ...
+def compare_to_file(
+    table: AlleleTable,
+    estimator: Estimator,
+    split: int,
+    threads: int,
+    quantity: Quantity,
+    floor: float,
+    file: int,
+    begin: int,
+    single: bool,
+    condensed: bool,
+) -> bool: ...
+def plan_similarity(
+    table: AlleleTable, split: int, threads: int, twice: bool
+) -> dict[str, Any]: ...
+def take_distances(values: NDArray[np.float64], floor: float) -> None: ...
+
+STRIP_ROWS: int
+
+def integer_peak(threads: int) -> float: ...
 def self_terms(
     table: AlleleTable, estimator: Estimator
 ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]: ...
-def count_numerators(table: AlleleTable, split: int, threads: int) -> NDArray[np.int64]: ...
 def available_threads() -> int: ...
 def detected_instruction_sets() -> list[str]: ...
 def kernel_instruction_set() -> str: ...

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from pyphylo._memory import require_memory
 from pyphylo._names import check_names
-from pyphylo.errors import InputError
+from pyphylo.errors import FileFormatError, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pyphylo.io.raw import RawMatrix
 
 __all__ = ["LabelledMatrix"]
 
@@ -53,10 +56,13 @@ class LabelledMatrix:
         ids: tuple[str, ...],
         provenance: Mapping[str, Any],
     ) -> _M:
-        """A matrix of values that pyphylo computed itself: taken as they are, not copied."""
+        """A matrix of values that pyphylo computed itself: taken as they are, not copied.
+
+        They may be square or condensed.
+        """
         matrix = cls.__new__(cls)
         matrix.ids = ids
-        matrix._values = values
+        matrix._values = values.view()
         matrix._values.setflags(write=False)
         matrix.provenance = dict(provenance)
         return matrix
@@ -126,9 +132,35 @@ class LabelledMatrix:
         return f"models {self.ids[i]!r} and {self.ids[j]!r}"
 
     @property
-    def values(self) -> NDArray[Any]:
-        """The square matrix, read-only, float32 or float64."""
+    def stored(self) -> NDArray[Any]:
+        """The numbers as they are kept, square or condensed, read-only; perhaps a mapped file."""
         return self._values
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The square matrix, read-only, float32 or float64. A condensed one is made anew."""
+        if self._values.ndim == 2:
+            return self._values
+        square = _square_of(self._values, len(self.ids), self.diagonal)
+        square.setflags(write=False)
+        return square
+
+    @property
+    def condensed(self) -> NDArray[Any]:
+        """The upper triangle by rows, shape (n (n - 1) / 2,), read-only.
+
+        Of a square matrix it is made anew.
+        """
+        if self._values.ndim == 1:
+            return self._values
+        n = len(self.ids)
+        triangle = np.empty(n * (n - 1) // 2, self.dtype)
+        start = 0
+        for i, row in enumerate(self._values):
+            triangle[start : start + n - 1 - i] = row[i + 1 :]
+            start += n - 1 - i
+        triangle.setflags(write=False)
+        return triangle
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -143,15 +175,20 @@ class LabelledMatrix:
         if dtype is not None and np.dtype(dtype) != self.dtype:
             if copy is False:
                 raise ValueError(f"a copy is needed to turn {self.dtype} into {np.dtype(dtype)}")
-            return self._values.astype(dtype)
-        return self._values.copy() if copy else self._values
+            return self.values.astype(dtype)
+        if self._values.ndim == 1 and copy is False:
+            raise ValueError("a copy is needed to make a condensed matrix square")
+        return self.values.copy() if copy and self._values.ndim == 2 else self.values
 
     def __eq__(self, other: object) -> bool:
         """Same ids and bits; the provenance may differ."""
         if type(other) is not type(self) or not isinstance(other, LabelledMatrix):
             return NotImplemented
-        same = self.ids == other.ids and self.dtype == other.dtype
-        return same and np.array_equal(self._values, other._values, equal_nan=True)
+        if self.ids != other.ids or self.dtype != other.dtype:
+            return False
+        if self._values.ndim == other._values.ndim:
+            return np.array_equal(self._values, other._values, equal_nan=True)
+        return np.array_equal(self.condensed, other.condensed, equal_nan=True)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -160,8 +197,12 @@ class LabelledMatrix:
 
     def __getitem__(self, pair: tuple[str, str]) -> float:
         """The value of a pair of models, by name."""
-        i, j = self._positions(pair)
-        return float(self._values[i, j])
+        i, j = sorted(self._positions(pair).tolist())
+        if self._values.ndim == 2:
+            return float(self._values[i, j])
+        if i == j:
+            return self.diagonal
+        return float(self._values[i * (2 * len(self.ids) - i - 1) // 2 + j - i - 1])
 
     def _positions(self, ids: Iterable[str]) -> NDArray[np.intp]:
         index = {name: i for i, name in enumerate(self.ids)}
@@ -175,32 +216,86 @@ class LabelledMatrix:
         """A new matrix of the given models, in the given order."""
         wanted = check_names(ids, "model")
         rows = self._positions(wanted)
-        return self._trusted(self._values[np.ix_(rows, rows)], wanted, self.provenance)
+        if self._values.ndim == 2:
+            kept = self._values[np.ix_(rows, rows)]
+        else:
+            kept = _filtered(self._values, len(self.ids), rows)
+        return self._trusted(kept, wanted, self.provenance)
+
+    @classmethod
+    def _mapped(cls: type[_M], raw: RawMatrix, path: str | Path, *, allow_nan: bool) -> _M:
+        """A matrix on a file that only pyphylo writes."""
+        ids = check_names(raw.ids, "model")
+        n = len(ids)
+        if raw.values.shape not in ((n, n), (n * (n - 1) // 2,)):
+            raise FileFormatError(f"{str(path)!r} has {n} ids, but shape {raw.values.shape}")
+        matrix = cls._trusted(raw.values, ids, raw.provenance)
+        if not allow_nan:
+            for start in range(0, len(raw.values), _ROWS):
+                if np.isnan(raw.values[start : start + _ROWS]).any():
+                    raise InputError(
+                        f"{str(path)!r}: the {cls.kind} of some pairs is NaN; drop these models, "
+                        "or say that NaN is welcome (allow_nan)"
+                    )
+        return matrix
 
     def to_frame(self) -> pd.DataFrame:
         """The matrix as a pandas DataFrame, ids as index and columns."""
         import pandas as pd
 
         ids = list(self.ids)
-        frame: pd.DataFrame = pd.DataFrame(self._values, index=ids, columns=ids)
+        frame: pd.DataFrame = pd.DataFrame(self.values, index=ids, columns=ids)
         return frame
 
     def save(self, path: str | Path) -> None:
-        """Write a matrix file, its format by suffix: .npz .phy .csv .tsv .parquet."""
+        """Write a matrix file, its format by suffix: .npz .npy .phy .csv .tsv .parquet."""
         from pyphylo.io.matrices import write_matrix
 
         write_matrix(self, path)
 
     @classmethod
     def load(cls: type[_M], path: str | Path, *, allow_nan: bool = False) -> _M:
-        """Read a matrix file, its format by suffix: .npz .phy .csv .tsv .parquet."""
+        """Read a matrix file, its format by suffix: .npz .npy .phy .csv .tsv .parquet.
+
+        A ``.npy`` file that pyphylo wrote is mapped, not read, and its numbers
+        are taken as they are, NaN included only where `allow_nan` is given.
+        """
         from pyphylo.io.matrices import read_matrix
 
         raw = read_matrix(path, cls.kind)
+        if raw.mapped:
+            return cls._mapped(raw, path, allow_nan=allow_nan)
         try:
             return cls(raw.values, raw.ids, allow_nan=allow_nan, provenance=raw.provenance)
         except InputError as error:
             raise InputError(f"{str(path)!r}: {error}") from None
+
+
+def _square_of(triangle: NDArray[Any], n: int, diagonal: float) -> NDArray[Any]:
+    """The square of an upper triangle by rows."""
+    require_memory(triangle.itemsize * n * n, f"a square of {n} x {n} numbers")
+    square = np.empty((n, n), triangle.dtype)
+    start = 0
+    for i in range(n):
+        part = triangle[start : start + n - 1 - i]
+        square[i, i] = diagonal
+        square[i, i + 1 :] = part
+        square[i + 1 :, i] = part
+        start += n - 1 - i
+    return square
+
+
+def _filtered(triangle: NDArray[Any], n: int, rows: NDArray[np.intp]) -> NDArray[Any]:
+    """The upper triangle of some models of another, in their order."""
+    kept = np.empty(len(rows) * (len(rows) - 1) // 2, triangle.dtype)
+    start = 0
+    for k in range(len(rows) - 1):
+        low = np.minimum(rows[k], rows[k + 1 :])
+        high = np.maximum(rows[k], rows[k + 1 :])
+        part = triangle[low * (2 * n - low - 1) // 2 + high - low - 1]
+        kept[start : start + len(part)] = part
+        start += len(part)
+    return kept
 
 
 def _square(values: ArrayLike, ids: tuple[str, ...], diagonal: float) -> NDArray[Any]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 from pathlib import Path
 
-__all__ = ["available_bytes", "human_bytes", "require_memory"]
+from pyphylo.errors import InputError
+
+__all__ = ["available_bytes", "byte_count", "human_bytes", "require_memory"]
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 def available_bytes() -> int | None:
@@ -22,6 +29,24 @@ def available_bytes() -> int | None:
         return None
 
 
+def byte_count(value: int | str, name: str) -> int:
+    """A number of bytes as people give it: 500000000, "500 MB", "1GiB"."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", value)
+        unit = found[2].upper().removesuffix("BYTES") if found else ""
+        if found and unit in _UNITS and float(found[1]) > 0:
+            return int(float(found[1]) * _UNITS[unit])
+    elif not isinstance(value, bool):
+        try:
+            if operator.index(value) > 0:
+                return operator.index(value)
+        except TypeError:
+            pass
+    raise InputError(
+        f"{name} must be a number of bytes, such as 500000000 or '1GiB', not {value!r}"
+    )
+
+
 def human_bytes(count: int) -> str:
     """A byte count as people write it: 1.5 GiB."""
     value = float(count)
@@ -32,8 +57,12 @@ def human_bytes(count: int) -> str:
     return f"{value:.1f} TiB"
 
 
-def require_memory(needed: int, what: str) -> None:
-    """Raise MemoryError unless `needed` bytes are available."""
+def require_memory(needed: int, what: str, limit: int | None = None) -> None:
+    """Raise MemoryError unless `needed` bytes are available, and within `limit`."""
+    if limit is not None and needed > limit:
+        raise MemoryError(
+            f"{what} need {human_bytes(needed)}, more than the {human_bytes(limit)} allowed"
+        )
     available = available_bytes()
     if available is not None and needed > available:
         raise MemoryError(

@@ -180,9 +180,7 @@ def _gene_distance(a: Cell, b: Cell, index: str) -> Decimal:
     return 2 / pi * (2 * max(unshared, Decimal(0))).sqrt()
 
 
-def genetic_distance(
-    a: Mapping[str, Cell], b: Mapping[str, Sampled | Exact], index: str
-) -> float:
+def genetic_distance(a: Mapping[str, Cell], b: Mapping[str, Sampled | Exact], index: str) -> float:
     """Mean of an index over the genes that both have; NaN without one."""
     shared = a.keys() & b.keys()
     if not shared:

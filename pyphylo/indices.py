@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from pyphylo import _core
+from pyphylo._compare import float_type, warn_of_nan
 from pyphylo._memory import require_memory
 from pyphylo._names import whole_number
-from pyphylo._rectangular import RectangularMatrix
 from pyphylo._version import __version__
-from pyphylo.distance import DistanceMatrix
-from pyphylo.errors import InputError, PyphyloWarning
+from pyphylo.distance import DistanceMatrix, RectangularDistance
+from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
 
-__all__ = ["INDICES", "RectangularDistance", "genetic_distance"]
+__all__ = ["INDICES", "genetic_distance"]
 
 INDICES = {
     "da": _core.Index.da,
@@ -27,12 +26,6 @@ INDICES = {
     "rogers": _core.Index.rogers,
     "jsd": _core.Index.jsd,
 }
-_NAMED = 5
-"""How many pairs a warning lists before it counts the rest."""
-
-
-class RectangularDistance(RectangularMatrix):
-    """Distances of some models (rows) to others (columns); it has no diagonal."""
 
 
 def genetic_distance(
@@ -71,12 +64,11 @@ def genetic_distance(
     dtype : {"float64", "float32"}
         Of the result; arithmetic is in float64.
     condensed : bool
-        Return the upper triangle by rows, as `scipy.spatial.distance.squareform`
-        has it: half the memory of the square.
+        Keep only the upper triangle: half the memory of the square.
 
     Returns
     -------
-    DistanceMatrix, RectangularDistance where `other` is given, or ndarray of shape (n (n - 1) / 2,)
+    DistanceMatrix, or RectangularDistance where `other` is given
         Genes missing in either model of a pair are left out of its mean. A
         pair without a common gene is NaN, and a warning names it. The diagonal
         of a square result is 0. Models whose frequencies are equal are at 0,
@@ -126,7 +118,7 @@ def genetic_distance(
         known = ", ".join(map(repr, INDICES))
         raise InputError(f"unknown index {index!r}; known: {known}; for Nei's: nei_distance")
     n_threads = whole_number(n_threads, "n_threads", 0)
-    kind = _float_type(dtype)
+    kind = float_type(dtype)
     if condensed and other is not None:
         raise InputError("a condensed result is half of a square one: leave out `other`")
     rows = len(table.models)
@@ -141,9 +133,10 @@ def genetic_distance(
         joined._core, INDICES[index], split, condensed, kind == np.float32, n_threads
     )
     column_ids = table.models if other is None else other.models
-    _warn_of_nan(values, table.models, column_ids, symmetric=other is None)
-    if condensed:
-        return values
+    if np.isnan(values.sum()):
+        warn_of_nan(
+            values, table.models, column_ids, "distance", symmetric=other is None, stacklevel=2
+        )
     if other is not None:
         return RectangularDistance(values, table.models, column_ids)
     provenance = {**joined.provenance, "pyphylo": __version__, "index": index}
@@ -153,36 +146,3 @@ def genetic_distance(
 def _scratch_bytes(core: _core.AlleleTable) -> int:
     """What the core takes beside the table and the result, at most."""
     return 16 * core.n_models * core.n_genes + 16 * core.n_columns + 32 * core.nnz
-
-
-def _float_type(dtype: DTypeLike) -> np.dtype[Any]:
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind is None or kind not in (np.float32, np.float64):
-        raise InputError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
-    return kind
-
-
-def _warn_of_nan(
-    values: NDArray[Any], ids: tuple[str, ...], column_ids: tuple[str, ...], *, symmetric: bool
-) -> None:
-    if not np.isnan(values.sum()):
-        return
-    places = np.argwhere(np.isnan(values))
-    if values.ndim == 1:
-        # Row i of the upper triangle begins after those of i longer ones.
-        i = np.arange(len(ids))
-        begins = i * (2 * len(ids) - i - 1) // 2
-        row = np.searchsorted(begins, places[:, 0], side="right") - 1
-        places = np.stack([row, places[:, 0] - begins[row] + row + 1], axis=1)
-    elif symmetric:
-        places = places[places[:, 0] < places[:, 1]]
-    named = ", ".join(f"{ids[i]!r} and {column_ids[j]!r}" for i, j in places[:_NAMED])
-    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-    warnings.warn(
-        f"the distance is NaN, for want of common genes, of {named}{more}",
-        PyphyloWarning,
-        stacklevel=3,
-    )

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
-from pyphylo import _core
+from pyphylo._compare import Comparison, Output, named_result, with_known
 from pyphylo._matrix import LabelledMatrix
-from pyphylo._memory import require_memory
-from pyphylo._names import whole_number
+from pyphylo._rectangular import RectangularMatrix
 from pyphylo._version import __version__
-from pyphylo.errors import InputError, PyphyloWarning
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import torch
-
     from pyphylo.alleles import AlleleTable
 
 __all__ = ["RectangularSimilarity", "SimilarityMatrix", "nei_similarity"]
-
-_ESTIMATORS = {"plugin": _core.Estimator.plugin, "unbiased": _core.Estimator.unbiased}
-_NAMED = 5
-"""How many names an error or a warning lists before it counts the rest."""
 
 
 class SimilarityMatrix(LabelledMatrix):
@@ -53,39 +42,8 @@ class SimilarityMatrix(LabelledMatrix):
     diagonal = 1.0
 
 
-class RectangularSimilarity:
-    """Similarities of some models (rows) to others (columns); it has no diagonal.
-
-    Attributes
-    ----------
-    ids : tuple of str
-        Row models.
-    other_ids : tuple of str
-        Column models.
-    values : ndarray of float64, shape (rows, columns)
-    """
-
-    def __init__(
-        self, values: NDArray[np.float64], ids: tuple[str, ...], other_ids: tuple[str, ...]
-    ) -> None:
-        self.values = values
-        self.ids = ids
-        self.other_ids = other_ids
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """The matrix, for `numpy.asarray`."""
-        return np.array(self.values, dtype=dtype, copy=bool(copy) or None)
-
-    def __repr__(self) -> str:
-        return f"RectangularSimilarity({len(self.ids)} x {len(self.other_ids)} models)"
-
-    def to_frame(self) -> pd.DataFrame:
-        """The matrix as a pandas DataFrame."""
-        import pandas as pd
-
-        rows, columns = list(self.ids), list(self.other_ids)
-        frame: pd.DataFrame = pd.DataFrame(self.values, index=rows, columns=columns)
-        return frame
+class RectangularSimilarity(RectangularMatrix):
+    """Similarities of some models (rows) to others (columns); it has no diagonal."""
 
 
 def nei_similarity(
@@ -94,7 +52,12 @@ def nei_similarity(
     *,
     estimator: str = "plugin",
     n_threads: int = 0,
+    dtype: DTypeLike | None = None,
+    condensed: bool = False,
+    out: Output = None,
+    max_memory: int | str | None = None,
     device: str = "cpu",
+    known: SimilarityMatrix | None = None,
 ) -> Any:
     r"""Nei's genetic identity between models.
 
@@ -109,13 +72,27 @@ def nei_similarity(
     estimator : {"plugin", "unbiased"}
         The self term J of a cell: :math:`\sum p^2`, or for n probes Nei's
         (1978) :math:`(n \sum p^2 - 1)/(n - 1)`, which removes what sampling
-        adds. Under ``"unbiased"`` a sampled cell of one probe counts as missing.
+        adds. Under ``"unbiased"`` a cell of fewer than two probes or draws counts as missing.
     n_threads : int
         0: all that this process may use. The result does not depend on it.
+    dtype : {"float64", "float32"}, optional
+        Of the result, rounded from float64; by default float64, or that of `out`.
+    condensed : bool
+        Keep only the upper triangle, by rows: half the memory of the square.
+    out : ndarray or path, optional
+        An array to fill, of the result's shape (square, condensed or
+        rectangular), float64 or float32, C-ordered; or a ``.npy`` file, written strip
+        by strip and mapped into memory, for results larger than that.
+    max_memory : int or str, optional
+        Bytes that this call may take beside the table, such as ``"1GiB"``, its
+        result included unless it is in `out`. By default what is available.
     device : str
         ``"cuda"`` or ``"cuda:N"`` multiplies on that GPU, through torch.
         Integer tables (one n a model) give the same bits as on the CPU,
         others the same to 1e-12. Only there does `n_threads` have no effect.
+    known : SimilarityMatrix, optional
+        Of some of the table's models, by the same estimator: only pairs that it
+        does not have are computed.
 
     Returns
     -------
@@ -128,98 +105,41 @@ def nei_similarity(
     ------
     InputError
         When no model is left, a model has no gene with two probes under
-        ``"unbiased"``, numerators could exceed 2^53, or the device is not there.
+        ``"unbiased"``, numerators could exceed 2^53, the tables are of different
+        genomes, `out` is of the wrong shape or type, or the device is not there.
     MemoryError
-        When the result would not fit, or a GPU the least part of the work,
-        with the number of bytes.
+        When the work or the result would not fit, with the number of bytes.
     WorkError
         When a GPU fails the trial of its arithmetic.
 
     Notes
     -----
     Numerators and self terms of an integer table (one n a model) are exact
-    integers. O(sum over alleles of models-having-it squared) time; 8 bytes a
-    pair beside the table. Nei (1972) Am. Nat. 106:283; Nei (1978) Genetics
-    89:583.
+    integers: the same bits for any number of threads, instruction set and order
+    of models. Alleles that many models have are multiplied densely, others as lists;
+    `pyphylo info STORE` prints where the border lies and what the call takes.
+    O(pairs x common alleles + sum over rare alleles of models-having-it squared +
+    entries) time; beside the table and the result about 1 byte a model and common
+    allele, 16 an entry, 10 a (gene, allele), and 400 a model and thread. Nei (1972)
+    Am. Nat. 106:283; Nei (1978) Genetics 89:583.
     """
-    for given in (table,) if other is None else (table, other):
-        if not hasattr(given, "_core"):
-            raise InputError(f"nei_similarity needs an AlleleTable, not {type(given).__name__}")
-    if not isinstance(estimator, str) or estimator not in _ESTIMATORS:
-        raise InputError(f"unknown estimator {estimator!r}; known: 'plugin', 'unbiased'")
-    n_threads = whole_number(n_threads, "n_threads", 0)
-    gpu = _gpu(device)
-    joined = table if other is None else table.join(other)
-    rows = len(table.models)
-    if not rows or (other is not None and not other.models):
-        raise InputError("the allele table has no models")
-    columns = rows if other is None else len(other.models)
-    require_memory(8 * rows * columns, f"{rows} x {columns} similarities")
-    core = _usable_cells(joined) if estimator == "unbiased" else joined._core
-    split = -1 if other is None else rows
-    if gpu is None:
-        values = _core.nei_similarity(core, _ESTIMATORS[estimator], split, n_threads)
+    comparison = Comparison.checked(
+        table,
+        other,
+        quantity="similarity",
+        estimator=estimator,
+        n_threads=n_threads,
+        dtype=dtype,
+        condensed=condensed,
+        out=out,
+        max_memory=max_memory,
+        device=device,
+    )
+    if known is not None:
+        values = with_known(comparison, known, SimilarityMatrix)
     else:
-        from pyphylo._torch_similarity import similarity_values
-
-        values = similarity_values(core, estimator, split, gpu)
-    column_ids = table.models if other is None else other.models
-    _warn_of_nan(values, table.models, column_ids)
+        values = comparison.values()
     if other is not None:
-        return RectangularSimilarity(values, table.models, column_ids)
-    provenance = {**joined.provenance, "pyphylo": __version__, "estimator": estimator}
-    return SimilarityMatrix._trusted(values, table.models, provenance)
-
-
-def _gpu(device: Any) -> torch.device | None:
-    """The GPU that is meant, checked; None for the CPU, for which torch is not loaded."""
-    if device == "cpu":
-        return None
-    from pyphylo._torch_device import resolve_device
-
-    found = resolve_device(device)
-    return None if found.type == "cpu" else found
-
-
-def _usable_cells(table: AlleleTable) -> _core.AlleleTable:
-    """The table without cells too small for an unbiased self term; says what was dropped."""
-    core = table._core.drop_single_probe_cells()
-    before, after = table.summary()[1], core.summary()[1]
-    if before == after:
-        return core
-    empty = (np.diff(core.indptr) == 0) & (np.diff(table._core.indptr) > 0)
-    if empty.any():
-        raise InputError(
-            "the unbiased estimator needs two probes of a gene; no gene has them in "
-            f"{_some([repr(table.models[i]) for i in np.flatnonzero(empty)])}: "
-            "drop these models or use estimator='plugin'"
-        )
-    warnings.warn(
-        f"{after - before} cells have a single probe and count as missing under 'unbiased'",
-        PyphyloWarning,
-        stacklevel=3,
-    )
-    return core
-
-
-def _warn_of_nan(
-    values: NDArray[np.float64], ids: tuple[str, ...], column_ids: tuple[str, ...]
-) -> None:
-    if not np.isnan(values.sum()):
-        return
-    pairs = np.argwhere(np.isnan(values))
-    if ids is column_ids:
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    named = _some([f"{ids[i]!r} and {column_ids[j]!r}" for i, j in pairs[:_NAMED]], len(pairs))
-    warnings.warn(
-        f"the similarity is NaN, for want of common genes or of repeated alleles, of {named}",
-        PyphyloWarning,
-        stacklevel=3,
-    )
-
-
-def _some(names: list[str], total: int | None = None) -> str:
-    """A few names, and how many more there are."""
-    total = len(names) if total is None else total
-    listed = ", ".join(names[:_NAMED])
-    return listed if total <= _NAMED else f"{listed} and {total - _NAMED} more"
+        return RectangularSimilarity(values, table.models, other.models)
+    provenance = {**table.provenance, "pyphylo": __version__, "estimator": estimator}
+    return named_result(SimilarityMatrix._trusted(values, table.models, provenance), comparison)

@@ -157,11 +157,13 @@ def test_float32_and_condensed(index, missing):
     single = distance(table, index=index, dtype=np.float32)
     assert single.dtype == np.float32
     assert np.array_equal(single, D.astype(np.float32), equal_nan=True)
-    flat = distance(table, index=index, condensed=True)
-    assert np.array_equal(squareform(flat), D, equal_nan=True)
-    flat = distance(table, index=index, condensed=True, dtype="float32")
-    assert flat.dtype == np.float32
-    assert np.array_equal(squareform(flat), single, equal_nan=True)
+    for dtype, whole in (("float64", D), ("float32", single)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pp.PyphyloWarning)
+            half = pp.genetic_distance(table, index=index, condensed=True, dtype=dtype)
+        assert half.stored.ndim == 1
+        assert half.dtype == dtype
+        assert np.array_equal(squareform(half.condensed), whole, equal_nan=True)
 
 
 @every_index
@@ -241,7 +243,7 @@ def test_nothing_in_common_is_nan_by_name(index):
     assert D["left", "both"] == D["none", "none"] == 0
     with pytest.warns(pp.PyphyloWarning) as caught:
         flat = pp.genetic_distance(table, index=index, condensed=True)
-    assert np.isnan(flat).tolist() == [True, False, True, False, True, True]
+    assert np.isnan(flat.condensed).tolist() == [True, False, True, False, True, True]
     assert str(caught[0].message).endswith(
         "'left' and 'right', 'left' and 'none', 'right' and 'none', 'both' and 'none'"
     )
@@ -268,7 +270,7 @@ def test_results_say_what_they_are():
 def test_one_model():
     table = random_table(8, models=1)
     assert pp.genetic_distance(table).values.tolist() == [[0]]
-    assert pp.genetic_distance(table, condensed=True).shape == (0,)
+    assert pp.genetic_distance(table, condensed=True).stored.shape == (0,)
 
 
 def test_wrong_calls_are_refused():
@@ -296,9 +298,10 @@ def test_wrong_calls_are_refused():
 
 
 def test_what_does_not_fit_is_refused(monkeypatch):
+    table = random_table(10, models=20)
     monkeypatch.setattr("pyphylo._memory.available_bytes", lambda: 1000)
     with pytest.raises(MemoryError, match=r"distances need .* only 1000 bytes"):
-        pp.genetic_distance(random_table(10, models=20))
+        pp.genetic_distance(table)
 
 
 @pytest.fixture

@@ -32,7 +32,11 @@ SMALLEST = Plan(side=32, width=64)
 
 
 def by_core(core, estimator, split=-1):
-    return _core.nei_similarity(core, getattr(_core.Estimator, estimator), split, 1)
+    n = core.n_models
+    values = np.empty((n, n) if split < 0 else (split, n - split))
+    quantity = _core.Quantity.similarity
+    _core.compare(core, getattr(_core.Estimator, estimator), split, 1, quantity, 0.0, values)
+    return values
 
 
 def same_bits(a, b):

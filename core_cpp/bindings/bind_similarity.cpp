@@ -37,16 +37,16 @@ Output output_to(const py::array& out, const Pairs& pairs, Quantity quantity, do
     return output;
 }
 
-void compare_into(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
+bool compare_into(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
                   Quantity quantity, double floor, py::array out) {
     const Pairs pairs = pairs_of(table, split);
     Output output = output_to(out, pairs, quantity, floor);
     output.values = out.mutable_data();
     const py::gil_scoped_release release;
-    compare(table, pairs, estimator, threads, output, stop_on_signal());
+    return compare(table, pairs, estimator, threads, output, stop_on_signal());
 }
 
-void compare_to_file(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
+bool compare_to_file(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
                      Quantity quantity, double floor, int file, std::int64_t begin, bool single,
                      bool condensed) {
     Pairs pairs = pairs_of(table, split);
@@ -61,7 +61,7 @@ void compare_to_file(const AlleleTable& table, Estimator estimator, std::int64_t
         .file_begin = begin,
     };
     const py::gil_scoped_release release;
-    compare(table, pairs, estimator, threads, output, stop_on_signal());
+    return compare(table, pairs, estimator, threads, output, stop_on_signal());
 }
 
 py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bool twice) {
@@ -91,6 +91,14 @@ py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bo
     return entries;
 }
 
+/// -log(min(max(S, floor), 1)) in place, as `compare` takes it.
+void take_distances(py::array_t<double, py::array::c_style> values, double floor) {
+    double* data = values.mutable_data();
+    const auto size = static_cast<std::int64_t>(values.size());
+    const py::gil_scoped_release release;
+    kernels().distances(data, size, floor);
+}
+
 }  // namespace
 
 void register_similarity(py::module_& module) {
@@ -109,8 +117,10 @@ void register_similarity(py::module_& module) {
                py::arg("file"), py::arg("begin"), py::arg("single"), py::arg("condensed"));
     module.def("plan_similarity", &plan_dict, py::arg("table"), py::arg("split"),
                py::arg("threads"), py::arg("twice"));
+    module.def("take_distances", &take_distances, py::arg("values").noconvert(), py::arg("floor"));
     module.def("integer_peak", &measure_integer_peak, py::arg("threads"),
                py::call_guard<py::gil_scoped_release>());
+    module.attr("STRIP_ROWS") = kStripRows;
     module.def("available_threads", &available_threads);
 }
 

@@ -251,9 +251,11 @@ void pack_runs(const AlleleTable& table, const Pairs& pairs, const SimilarityPla
     operands.postings = Buffer<P>(static_cast<std::int64_t>(lists.size));
     // One beyond the last: a model's last entry is written before it is dropped.
     operands.turns = Buffer<Turn<typename P::Value>>(static_cast<std::int64_t>(lists.turns) + 1);
+    // Nothing is added to the last column, which every row is compared with.
+    const P nothing(std::max<std::int64_t>(pairs.columns(), 1) - 1, 0);
     for (std::size_t k = 0; k < lists.begins.size(); ++k) {
         const std::uint32_t end = lists.places.front()[static_cast<std::int64_t>(k)].end;
-        std::fill_n(operands.postings.data() + end, kPostingPad, P(0, 0));
+        std::fill_n(operands.postings.data() + end, kPostingPad, nothing);
     }
     std::vector<typename Operands<P>::Run*> turns(scan.runs.size(), nullptr);
     operands.runs.reserve(scan.runs.size());

@@ -61,6 +61,10 @@ RowOutput::RowOutput(const AlleleTable& table, const Pairs& pairs, Estimator est
     }
     if (integer && !scan.ragged) {
         terms_ = whole_terms(table, estimator, scan);
+        // A run that has no pair (one model) has no NaN either.
+        found_nan_.store(
+            pairs.count() > 0 &&
+            std::any_of(terms_.begin(), terms_.end(), [](double term) { return !(term > 0.0); }));
     } else {
         shared_terms_ = std::make_unique<SelfTerms>(table, estimator, summarise(table));
     }
@@ -110,6 +114,15 @@ void RowOutput::find_values(std::int64_t row, const Sum* numerators, Scratch& sc
         for (std::int64_t j = 0; j < count; ++j) {
             const std::int64_t other = pairs_.column_begin + begin + j;
             scratch.selves[j] = (*shared_terms_)(model, other) * (*shared_terms_)(other, model);
+        }
+        if (std::any_of(selves, selves + count, [](double product) { return !(product > 0.0); })) {
+            // The diagonal of a square call is 1 whatever the product.
+            const std::int64_t own = pairs_.one_side() ? row - begin : -1;
+            for (std::int64_t j = 0; j < count; ++j) {
+                if (j != own && !(selves[j] > 0.0)) {
+                    found_nan_.store(true);
+                }
+            }
         }
     } else {
         self = terms_[index(model)];

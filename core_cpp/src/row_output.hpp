@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -30,6 +31,9 @@ class RowOutput {
     /// Mirrors the strip below the diagonal, or sends it to the file.
     void end_strip(std::int64_t row_begin, std::int64_t row_end, Scratch& scratch) const;
 
+    /// Whether some pair is NaN, once all rows are written.
+    [[nodiscard]] bool found_nan() const noexcept { return found_nan_.load(); }
+
    private:
     /// First column that is computed in a row.
     [[nodiscard]] std::int64_t first(std::int64_t row) const noexcept {
@@ -55,6 +59,7 @@ class RowOutput {
     const Output& output_;
     std::vector<double> terms_;  ///< of models that all have the same genes; else
     std::unique_ptr<SelfTerms> shared_terms_;
+    mutable std::atomic<bool> found_nan_{false};
 };
 
 }  // namespace phylo

@@ -227,15 +227,13 @@ void run(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& pla
 }
 
 /// Frequencies of the entries of a float table.
-std::vector<double> entry_values(const AlleleTable& table) {
-    std::vector<double> values(index(table.nnz()));
+std::vector<double> frequencies(const AlleleTable& table) {
+    std::vector<double> values = entry_values(table);
     for (std::int64_t m = 0; m < table.n_models(); ++m) {
         for_each_cell(table, m, [&](const Cell& cell) {
             const std::int64_t n = probes_in(table, cell);
-            for (std::int64_t e = cell.begin; e < cell.end; ++e) {
-                values[index(e)] =
-                    n == 0 ? table.probabilities[index(e)]
-                           : static_cast<double>(table.counts[index(e)]) / static_cast<double>(n);
+            for (std::int64_t e = cell.begin; n > 0 && e < cell.end; ++e) {
+                values[index(e)] /= static_cast<double>(n);
             }
         });
     }
@@ -244,7 +242,7 @@ std::vector<double> entry_values(const AlleleTable& table) {
 
 }  // namespace
 
-void compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
+bool compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
              const Output& output, const StopRequest& stop) {
     TableScan found = scan(table, pairs, threads, stop);
     const bool counts = output.quantity == Quantity::numerator;
@@ -254,7 +252,7 @@ void compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, 
     const SimilarityPlan plan = plan_similarity(table, pairs, found);
     const RowOutput rows(table, pairs, estimator, found, integer, *plan.kernels, output);
     if (plan.arithmetic == Arithmetic::frequency) {
-        const std::vector<double> values = entry_values(table);
+        const std::vector<double> values = frequencies(table);
         run<Posting<double>, double>(table, pairs, plan, found, values, rows, threads, stop);
     } else if (plan.arithmetic == Arithmetic::u8 && table.n_models() < kMostPackedModels) {
         if (plan.long_sums) {
@@ -269,6 +267,7 @@ void compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, 
         run<Posting<std::int32_t>, std::int32_t>(table, pairs, plan, found, {}, rows, threads,
                                                  stop);
     }
+    return rows.found_nan();
 }
 
 double measure_integer_peak(int threads) {

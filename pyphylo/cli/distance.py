@@ -9,6 +9,8 @@ from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent,
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyphylo.alleles import AlleleTable
     from pyphylo.distance import DistanceMatrix
 
@@ -22,7 +24,7 @@ def add_parser(commands: Any, name: str) -> None:
     )
     parser.add_argument("store", metavar="STORE")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help=".npz .phy .csv .tsv .parquet"
+        "-o", "--output", required=True, metavar="FILE", help=".npz .npy .phy .csv .tsv .parquet"
     )
     parser.add_argument(
         "--index",
@@ -42,6 +44,12 @@ def add_parser(commands: Any, name: str) -> None:
         metavar="D",
         help="cpu (default), cuda, cuda:1: where to multiply",
     )
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument(
+        "--max-memory",
+        metavar="BYTES",
+        help="such as 1GiB; larger matrices go to a .npy file, strip by strip",
+    )
     add_json(parser)
     parser.set_defaults(run=_run)
 
@@ -51,10 +59,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo.io.matrices import check_matrix_path
     from pyphylo.store import SampleStore
 
-    if args.estimator and args.index != "nei":
-        raise InputError(
-            f"--estimator {args.estimator} is of --index nei; {args.index} has one form only"
-        )
+    _check(args)
     target = existing_parent(args.output)
     check_matrix_path(target)
     store = SampleStore.open(args.store)
@@ -63,7 +68,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         raise InputError(
             f"store {args.store!r} holds {len(table.models)} models; a distance needs two"
         )
-    distances = _distances(table, args)
+    distances = _distances(table, args, target)
     distances.save(target)
     data = {
         "distances": str(target),
@@ -76,12 +81,37 @@ def _run(args: argparse.Namespace) -> Outcome:
     return Outcome(f"{len(table.models)} x {len(table.models)} distances in {target}", data)
 
 
-def _distances(table: AlleleTable, args: argparse.Namespace) -> DistanceMatrix:
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if args.index == "nei":
+        return
+    for option in ("estimator", "max_memory"):
+        if getattr(args, option):
+            flag = "--" + option.replace("_", "-")
+            raise InputError(
+                f"{flag} {getattr(args, option)} is of --index nei; {args.index} has one form only"
+            )
+    if args.device != "cpu":
+        raise InputError(f"--device {args.device} is of --index nei; {args.index} runs on the cpu")
+
+
+def _distances(table: AlleleTable, args: argparse.Namespace, target: Path) -> DistanceMatrix:
     from pyphylo.distance import nei_distance
     from pyphylo.indices import genetic_distance
 
-    if args.index == "nei":
-        estimator = args.estimator or "plugin"
-        return nei_distance(table, estimator=estimator, n_threads=args.threads)
-    distances: DistanceMatrix = genetic_distance(table, index=args.index, n_threads=args.threads)
+    distances: DistanceMatrix
+    if args.index != "nei":
+        distances = genetic_distance(
+            table, index=args.index, n_threads=args.threads, dtype=args.dtype
+        )
+        return distances
+    distances = nei_distance(
+        table,
+        estimator=args.estimator or "plugin",
+        n_threads=args.threads,
+        dtype=args.dtype,
+        device=args.device,
+        max_memory=args.max_memory,
+        out=target if target.suffix.lower() == ".npy" else None,
+    )
     return distances

@@ -17,6 +17,7 @@ __all__ = ["MATRIX_SUFFIXES", "check_matrix_path", "read_matrix", "write_matrix"
 
 MATRIX_SUFFIXES = {
     ".npz": "pyphylo.io.npz",
+    ".npy": "pyphylo.io.npy",
     ".phy": "pyphylo.io.phylip",
     ".csv": "pyphylo.io.csv_matrix",
     ".tsv": "pyphylo.io.csv_matrix",

@@ -18,13 +18,16 @@ class RawMatrix:
     Parameters
     ----------
     ids : list of str
-    values : ndarray, shape (n, n)
+    values : ndarray, shape (n, n), or condensed where it is mapped
     kind : str or None
         "distance" or "similarity" where the file says so.
     provenance : mapping
+    mapped : bool
+        The numbers are still in the file, which pyphylo wrote itself.
     """
 
     ids: list[str]
     values: NDArray[Any]
     kind: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    mapped: bool = False

@@ -25,12 +25,11 @@ enum class Index {
 /// cells with the same frequencies add exactly 0.
 ///
 /// A gene's term is right to 512 (k + 8) 2^-53 relative for the frequencies as doubles, k the
-/// alleles of a cell: terms that cancel are taken again, allele by allele. A pair's bits depend on its two models and the order
-/// of genes alone: not on other models, which of the pair comes first, threads, blocks or
-/// instruction set. O(pairs x genes + sum over columns of rows-having-it x columns-having-it)
-/// time; at most 16 bytes a cell, 16 a column and 32 an entry of memory beside `out`, and 1 MiB
-/// a thread. `Out` is float or double.
-/// Throws Interrupted when asked to stop.
+/// alleles of a cell: terms that cancel are taken again, allele by allele. A pair's bits depend on
+/// its two models and the order of genes alone: not on other models, which of the pair comes first,
+/// threads, blocks or instruction set. O(pairs x genes + sum over columns of rows-having-it x
+/// columns-having-it) time; at most 16 bytes a cell, 16 a column and 32 an entry of memory beside
+/// `out`, and 1 MiB a thread. `Out` is float or double. Throws Interrupted when asked to stop.
 template <class Out>
 void genetic_distance(const AlleleTable& table, const Pairs& pairs, Index index, bool condensed,
                       int threads, std::span<Out> out, const StopRequest& stop = {});

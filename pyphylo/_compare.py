@@ -1,0 +1,460 @@
+"""All pairs of a table's models, into memory or a file: what similarity and distance share."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pyphylo import _core
+from pyphylo._files import atomic_path, check_target
+from pyphylo._matrix import LabelledMatrix
+from pyphylo._memory import byte_count, human_bytes, require_memory
+from pyphylo._names import whole_number
+from pyphylo.errors import InputError, PyphyloWarning
+
+if TYPE_CHECKING:
+    import torch
+
+    from pyphylo.alleles import AlleleTable
+
+__all__ = [
+    "Comparison",
+    "Output",
+    "float_type",
+    "named_result",
+    "some_names",
+    "warn_of_nan",
+    "with_known",
+]
+
+ESTIMATORS = {"plugin": _core.Estimator.plugin, "unbiased": _core.Estimator.unbiased}
+_NAMED = 5
+"""How many names an error or a warning lists before it counts the rest."""
+_SCAN = 1 << 22
+"""Values looked through at once for NaN."""
+
+Output: TypeAlias = NDArray[Any] | str | os.PathLike[str] | None
+
+
+_M = TypeVar("_M", bound=LabelledMatrix)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is wanted of which pairs, checked before any work.
+
+    Attributes
+    ----------
+    table, other : AlleleTable
+        All pairs of `table`, or its models (rows) against those of `other`.
+    quantity : {"similarity", "distance"}
+    floor : float
+        Of distances.
+    """
+
+    table: AlleleTable
+    other: AlleleTable | None
+    quantity: str
+    estimator: str
+    n_threads: int
+    dtype: np.dtype[Any]
+    condensed: bool
+    out: NDArray[Any] | Path | None
+    max_memory: int | None
+    device: torch.device | None
+    floor: float = 0.0
+
+    @classmethod
+    def checked(
+        cls,
+        table: AlleleTable,
+        other: AlleleTable | None,
+        *,
+        quantity: str,
+        estimator: str,
+        n_threads: int,
+        dtype: DTypeLike | None,
+        condensed: bool,
+        out: Output,
+        max_memory: int | str | None,
+        device: Any,
+        floor: float = 0.0,
+    ) -> Comparison:
+        """A comparison of arguments as users give them; InputError where one cannot be."""
+        for given in (table,) if other is None else (table, other):
+            if not hasattr(given, "_core"):
+                raise InputError(f"nei_{quantity} needs an AlleleTable, not {type(given).__name__}")
+            if not given.models:
+                raise InputError("the allele table has no models")
+        if not isinstance(estimator, str) or estimator not in ESTIMATORS:
+            raise InputError(f"unknown estimator {estimator!r}; known: 'plugin', 'unbiased'")
+        if condensed and other is not None:
+            raise InputError("a condensed result is half of a square one: leave out `other`")
+        n_threads = whole_number(n_threads, "n_threads", 0)
+        limit = None if max_memory is None else byte_count(max_memory, "max_memory")
+        rows, columns = len(table.models), len((other or table).models)
+        place, kind = _checked_output(out, dtype)
+        if isinstance(place, np.ndarray):
+            condensed = condensed or (other is None and place.ndim == 1)
+        shape = (rows * (rows - 1) // 2,) if condensed else (rows, columns)
+        if isinstance(place, np.ndarray):
+            _check_array(place, shape, kind, dtype)
+        return cls(
+            table,
+            other,
+            quantity,
+            estimator,
+            n_threads,
+            kind,
+            condensed,
+            place,
+            limit,
+            _gpu(device),
+            floor,
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result."""
+        rows = len(self.table.models)
+        if self.condensed:
+            return (rows * (rows - 1) // 2,)
+        return rows, rows if self.other is None else len(self.other.models)
+
+    def values(self) -> NDArray[Any]:
+        """Compute. A result in a file is mapped, read-only."""
+        joined = self.table if self.other is None else self.table.join(self.other)
+        core = _usable_cells(joined) if self.estimator == "unbiased" else joined._core
+        self._require_memory(core)
+        if isinstance(self.out, Path):
+            values, any_nan = self._into_file(core, self.out)
+        else:
+            values = np.empty(self.shape, self.dtype) if self.out is None else self.out
+            any_nan = self._into_array(core, values)
+        if any_nan:
+            others = self.table.models if self.other is None else self.other.models
+            warn_of_nan(
+                values,
+                self.table.models,
+                others,
+                self.quantity,
+                symmetric=self.other is None,
+                stacklevel=4,
+            )
+        return values
+
+    def _empty(self) -> NDArray[Any]:
+        size = self.dtype.itemsize * int(np.prod(self.shape))
+        require_memory(size, f"{size} bytes of result", self.max_memory)
+        return np.empty(self.shape, self.dtype)
+
+    def _delivered(self, square: NDArray[Any]) -> NDArray[Any]:
+        """Values of a whole square, in the layout and the place that are wanted."""
+        values = square[np.triu_indices(len(square), 1)] if self.condensed else square
+        if isinstance(self.out, Path):
+            atomic_path(self.out, lambda part: _save_array(part, values))
+            mapped: NDArray[Any] = np.load(self.out, mmap_mode="r")
+            return mapped
+        if self.out is None:
+            return values
+        self.out[...] = values
+        return self.out
+
+    @property
+    def _split(self) -> int:
+        return -1 if self.other is None else len(self.table.models)
+
+    def _require_memory(self, core: _core.AlleleTable) -> None:
+        """The result and what the work takes, stated and checked."""
+        size = self.dtype.itemsize * int(np.prod(self.shape))
+        in_file = isinstance(self.out, Path)
+        work = 0
+        if self.device is None:
+            twice = in_file and not self.condensed
+            plan = _core.plan_similarity(core, self._split, self.n_threads, twice)
+            work = int(plan["bytes"])
+            if in_file:
+                threads = self.n_threads or _core.available_threads()
+                work += threads * _core.STRIP_ROWS * self.dtype.itemsize * len(core.models)
+        mine = 0 if self.out is not None else size
+        count = " x ".join(map(str, self.shape))
+        what = f"{count} {_PLURALS[self.quantity]}"
+        if mine and self.max_memory is not None and mine + work > self.max_memory >= work:
+            raise MemoryError(
+                f"{what} need {human_bytes(mine + work)}, more than the "
+                f"{human_bytes(self.max_memory)} allowed: give a file, out='{self.quantity}.npy', "
+                f"and they need {human_bytes(work)}"
+            )
+        require_memory(mine + work, what, self.max_memory)
+
+    def _into_array(self, core: _core.AlleleTable, values: NDArray[Any]) -> bool:
+        """Fill an array; whether it holds NaN."""
+        if self.device is not None:
+            return self._from_device(core, values, self.device)
+        quantity = getattr(_core.Quantity, self.quantity)
+        estimator = ESTIMATORS[self.estimator]
+        return _core.compare(
+            core, estimator, self._split, self.n_threads, quantity, self.floor, values
+        )
+
+    def _into_file(self, core: _core.AlleleTable, path: Path) -> tuple[NDArray[Any], bool]:
+        """Fill a .npy file, strip by strip, which takes its place when it is whole."""
+        any_nan = False
+
+        def fill(part: Path) -> None:
+            nonlocal any_nan
+            mapped = np.lib.format.open_memmap(part, "w+", self.dtype, self.shape)
+            if self.device is not None:
+                any_nan = self._from_device(core, mapped, self.device)
+                mapped.flush()
+                return
+            begin = mapped.offset
+            del mapped
+            with part.open("r+b") as handle:
+                any_nan = _core.compare_to_file(
+                    core,
+                    ESTIMATORS[self.estimator],
+                    self._split,
+                    self.n_threads,
+                    getattr(_core.Quantity, self.quantity),
+                    self.floor,
+                    handle.fileno(),
+                    begin,
+                    self.dtype == np.float32,
+                    self.condensed,
+                )
+
+        atomic_path(path, fill)
+        return np.load(path, mmap_mode="r"), any_nan
+
+    def _from_device(
+        self, core: _core.AlleleTable, values: NDArray[Any], device: torch.device
+    ) -> bool:
+        from pyphylo._torch_similarity import iter_tiles
+
+        any_nan = False
+        n = len(self.table.models)
+        for top, bottom, left, right, tile in iter_tiles(core, self.estimator, self._split, device):
+            any_nan = any_nan or bool(np.isnan(tile).any())
+            if self.quantity == "distance":
+                _core.take_distances(tile, self.floor)
+                if self.other is None and top == left:
+                    np.fill_diagonal(tile, 0.0)
+            if self.condensed:
+                _put_condensed(values, n, top, left, tile)
+                continue
+            values[top:bottom, left:right] = tile
+            if self.other is None and top != left:
+                values[left:right, top:bottom] = tile.T
+        return any_nan
+
+
+def _save_array(path: Path, values: NDArray[Any]) -> None:
+    with path.open("wb") as handle:
+        np.save(handle, values, allow_pickle=False)
+
+
+def with_known(comparison: Comparison, known: Any, wanted: type[LabelledMatrix]) -> NDArray[Any]:
+    """All values of a square call, of which `known` has those of some models already.
+
+    Only pairs of a new model with any other are computed: O(new x models) of them.
+    """
+    table, other = comparison.table, comparison.other
+    if not isinstance(known, wanted):
+        raise InputError(f"known must be a {wanted.__name__}, not {type(known).__name__}")
+    if other is not None:
+        raise InputError("known values are of all pairs of one table: leave out `other`")
+    _check_origin(comparison, known)
+    place = {name: i for i, name in enumerate(table.models)}
+    strange = [name for name in known.ids if name not in place]
+    if strange:
+        raise InputError(f"known has models that the table lacks: {some_names(strange)}")
+    old = np.array([place[name] for name in known.ids], dtype=np.intp)
+    new = np.setdiff1d(np.arange(len(place)), old)
+    values = replace(comparison, out=None, condensed=False)._empty()
+    values[np.ix_(old, old)] = known.values
+    if len(new):
+        fresh = table.select(models=[table.models[i] for i in new])
+        own = replace(comparison, table=fresh, out=None, condensed=False).values()
+        values[np.ix_(new, new)] = own
+    if len(new) and len(old):
+        rest = table.select(models=list(known.ids))
+        across = replace(comparison, table=fresh, other=rest, out=None, condensed=False).values()
+        values[np.ix_(new, old)] = across
+        values[np.ix_(old, new)] = across.T
+    return comparison._delivered(values)
+
+
+def named_result(matrix: _M, comparison: Comparison) -> _M:
+    """The matrix; where its numbers are in a file, its names are put beside them."""
+    if isinstance(comparison.out, Path):
+        from pyphylo.io.npy import write_names
+
+        write_names(matrix, comparison.out)
+    return matrix
+
+
+def _check_origin(comparison: Comparison, known: LabelledMatrix) -> None:
+    """Refuse known values that were found in another way."""
+    wanted = {"estimator": comparison.estimator}
+    if comparison.quantity == "distance":
+        wanted["floor"] = comparison.floor  # type: ignore[assignment]
+    for key in ("genome", "rule"):
+        if key in comparison.table.provenance:
+            wanted[key] = comparison.table.provenance[key]
+    for key, value in wanted.items():
+        found = known.provenance.get(key)
+        if found is not None and found != value:
+            raise InputError(f"known was computed with {key} {found!r}, not {value!r}")
+
+
+_PLURALS = {"similarity": "similarities", "distance": "distances"}
+
+
+def _put_condensed(
+    values: NDArray[Any], n: int, top: int, left: int, tile: NDArray[np.float64]
+) -> None:
+    """A tile on or below the diagonal into the upper triangle by rows."""
+    for k in range(tile.shape[1]):
+        row = left + k
+        first = max(0, row + 1 - top)
+        begin = row * (2 * n - row - 1) // 2 + top + first - row - 1
+        column = tile[first:, k]
+        values[begin : begin + len(column)] = column
+
+
+def _checked_output(
+    out: Output, dtype: DTypeLike | None
+) -> tuple[NDArray[Any] | Path | None, np.dtype[Any]]:
+    """Where the result goes, and its type."""
+    kind = float_type(dtype) if dtype is not None else np.dtype(np.float64)
+    if out is None:
+        return None, kind
+    if isinstance(out, np.ndarray):
+        return out, kind if dtype is not None else out.dtype
+    if not isinstance(out, (str, os.PathLike)):
+        raise InputError(f"out must be an array or the path of a .npy file, not {out!r}")
+    path = Path(out)
+    if path.suffix.lower() != ".npy":
+        raise InputError(f"out {str(path)!r}: a result is mapped from a .npy file")
+    check_target(path)
+    return path, kind
+
+
+def _check_array(
+    out: NDArray[Any],
+    shape: tuple[int, ...],
+    kind: np.dtype[Any],
+    dtype: DTypeLike | None,
+) -> None:
+    """Refuse an output array that cannot take the result."""
+    if out.dtype not in (np.float32, np.float64):
+        raise InputError(f"out must be float64 or float32, not {out.dtype}")
+    if dtype is not None and out.dtype != kind:
+        raise InputError(f"out is {out.dtype}, but dtype={kind.name!r} is asked for")
+    if out.shape != shape:
+        raise InputError(f"out must be of shape {shape}, not {out.shape}")
+    if not out.flags.c_contiguous or not out.flags.writeable or not out.dtype.isnative:
+        raise InputError("out must be C-ordered, writeable and of the machine's byte order")
+
+
+def float_type(dtype: DTypeLike) -> np.dtype[Any]:
+    """float32 or float64, or an error."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind not in (np.float32, np.float64):
+        raise InputError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
+    return kind
+
+
+def _gpu(device: Any) -> torch.device | None:
+    """The GPU that is meant, checked; None for the CPU, for which torch is not loaded."""
+    if isinstance(device, str) and device == "cpu":
+        return None
+    from pyphylo._torch_device import resolve_device
+
+    found = resolve_device(device)
+    return None if found.type == "cpu" else found
+
+
+def _usable_cells(table: AlleleTable) -> _core.AlleleTable:
+    """The table without cells too small for an unbiased self term; says what was dropped."""
+    core = table._core.drop_single_probe_cells()
+    before, after = table.summary()[1], core.summary()[1]
+    if before == after:
+        return core
+    empty = (np.diff(core.indptr) == 0) & (np.diff(table._core.indptr) > 0)
+    if empty.any():
+        raise InputError(
+            "the unbiased estimator needs two probes of a gene; no gene has them in "
+            f"{some_names([repr(table.models[i]) for i in np.flatnonzero(empty)])}: "
+            "drop these models or use estimator='plugin'"
+        )
+    warnings.warn(
+        f"{after - before} cells have fewer than two probes or draws and count as missing under "
+        "'unbiased'",
+        PyphyloWarning,
+        stacklevel=4,
+    )
+    return core
+
+
+def warn_of_nan(
+    values: NDArray[Any],
+    ids: tuple[str, ...],
+    column_ids: tuple[str, ...],
+    what: str,
+    *,
+    symmetric: bool,
+    stacklevel: int,
+) -> None:
+    """Warn of pairs that have no value: the first few by name, and how many."""
+    named: list[str] = []
+    total = 0
+    for rows, columns in _nan_pairs(values, len(ids), symmetric=symmetric):
+        total += len(rows)
+        for i, j in zip(rows[:_NAMED].tolist(), columns[:_NAMED].tolist(), strict=True):
+            named.append(f"{ids[i]!r} and {column_ids[j]!r}")
+    if not total:
+        return
+    why = "for want of common genes or of repeated alleles"
+    warnings.warn(
+        f"the {what} is NaN, {why}, of {some_names(named, total)}",
+        PyphyloWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def _nan_pairs(
+    values: NDArray[Any], n: int, *, symmetric: bool
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Rows and columns of the pairs without a value, each pair once, some at a time."""
+    i = np.arange(n)
+    # Row i of the upper triangle begins after those of i longer ones.
+    begins = i * (2 * n - i - 1) // 2
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _SCAN):
+        places = np.flatnonzero(np.isnan(flat[start : start + _SCAN])) + start
+        if values.ndim == 1:
+            rows = np.searchsorted(begins, places, side="right") - 1
+            yield rows, places - begins[rows] + rows + 1
+            continue
+        rows, columns = np.divmod(places, values.shape[1])
+        kept = rows < columns if symmetric else np.ones(len(rows), bool)
+        yield rows[kept], columns[kept]
+
+
+def some_names(names: list[str], total: int | None = None) -> str:
+    """A few names, and how many more there are."""
+    total = len(names) if total is None else total
+    listed = ", ".join(names[:_NAMED])
+    return listed if total <= _NAMED else f"{listed} and {total - _NAMED} more"

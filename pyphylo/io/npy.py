@@ -1,0 +1,84 @@
+"""NumPy arrays that are mapped into memory: for matrices larger than it.
+
+``FILE.npy`` holds the numbers, square or condensed, ``FILE.npy.json`` the ids, the kind
+and the provenance.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyphylo._files import atomic_path, atomic_write_bytes
+from pyphylo.errors import FileFormatError
+from pyphylo.io.raw import RawMatrix
+
+if TYPE_CHECKING:
+    from pyphylo._matrix import LabelledMatrix
+
+__all__ = ["read", "write", "write_names"]
+
+_FORMAT = "pyphylo-mapped-matrix"
+
+
+def write(matrix: LabelledMatrix, path: Path) -> None:
+    """Write the numbers and, beside them, the names."""
+    if not _is_mapped_from(matrix, path):
+
+        def fill(part: Path) -> None:
+            with part.open("wb") as handle:
+                np.save(handle, matrix.stored, allow_pickle=False)
+
+        atomic_path(path, fill)
+    write_names(matrix, path)
+
+
+def write_names(matrix: LabelledMatrix, path: Path) -> None:
+    """Write the file that goes with the numbers in `path`."""
+    about = {
+        "format": _FORMAT,
+        "version": 1,
+        "kind": matrix.kind,
+        "ids": list(matrix.ids),
+        "shape": list(matrix.stored.shape),
+        "provenance": matrix.provenance,
+    }
+    atomic_write_bytes(_beside(path), json.dumps(about, sort_keys=True).encode())
+
+
+def read(path: Path) -> RawMatrix:
+    """Map a matrix that `write` wrote."""
+    beside = _beside(path)
+    try:
+        about = json.loads(beside.read_bytes())
+    except FileNotFoundError:
+        raise FileFormatError(
+            f"{str(path)!r} has no {beside.name!r} beside it, which names its models"
+        ) from None
+    except (ValueError, RecursionError):
+        raise FileFormatError(f"{str(beside)!r} is not JSON") from None
+    known = isinstance(about, dict) and about.get("format") == _FORMAT and about.get("version") == 1
+    if not known or not all(isinstance(name, str) for name in about.get("ids", [0])):
+        raise FileFormatError(f"{str(beside)!r} is not of this version of pyphylo")
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise FileFormatError(f"{str(path)!r} is not a whole NumPy array: {error}") from None
+    if values.dtype not in (np.float32, np.float64) or list(values.shape) != about.get("shape"):
+        raise FileFormatError(f"{str(path)!r} is not the array that {beside.name!r} describes")
+    return RawMatrix(
+        about["ids"], values, about.get("kind"), about.get("provenance", {}), mapped=True
+    )
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _is_mapped_from(matrix: LabelledMatrix, path: Path) -> bool:
+    """Whether the numbers are the file's already."""
+    source = getattr(matrix.stored, "filename", None)
+    return source is not None and path.exists() and Path(source).samefile(path)
