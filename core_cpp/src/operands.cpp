@@ -39,17 +39,11 @@ std::vector<std::int64_t> cut_columns(const AlleleTable& table, const Similarity
     return begins;
 }
 
-/// Where a run's next model goes in a rare column's list, and where the list ends.
-struct Place {
-    std::uint32_t next;
-    std::uint32_t end;
-};
-
 /// The rare columns' lists, one after the other, each with its padding.
 struct Lists {
     std::uint64_t size = 0;
     std::vector<std::uint32_t> begins;
-    std::vector<Buffer<Place>> places;                    ///< of each run
+    std::vector<Buffer<std::uint32_t>> next;  ///< of each run: where its next model goes
     std::vector<std::vector<std::uint64_t>> turn_begins;  ///< of each run and block
     std::uint64_t turns = 0;
 };
@@ -61,7 +55,7 @@ Lists lay_out_lists(const SimilarityPlan& plan, TableScan& scan,
     lists.begins.resize(index(plan.rare_columns));
     const std::size_t runs = scan.runs.size();
     for (std::size_t r = 0; r < runs; ++r) {
-        lists.places.emplace_back(plan.rare_columns);
+        lists.next.emplace_back(plan.rare_columns);
     }
     std::vector<std::vector<std::uint64_t>> turns(runs);  // of each run and block
     std::int64_t rare = 0;
@@ -74,12 +68,9 @@ Lists lay_out_lists(const SimilarityPlan& plan, TableScan& scan,
             lists.begins[index(rare)] = static_cast<std::uint32_t>(lists.size);
             for (std::size_t r = 0; r < runs; ++r) {
                 const auto holders = static_cast<std::uint64_t>(scan.runs[r].holders[c]);
-                lists.places[r][rare].next = static_cast<std::uint32_t>(lists.size);
+                lists.next[r][rare] = static_cast<std::uint32_t>(lists.size);
                 lists.size += scan.runs[r].columns ? holders : 0;
                 of_run[r] += scan.runs[r].rows ? holders : 0;
-            }
-            for (std::size_t r = 0; r < runs; ++r) {
-                lists.places[r][rare].end = static_cast<std::uint32_t>(lists.size);
             }
             lists.size += kPostingPad;
             ++rare;
@@ -130,14 +121,18 @@ class Packer {
     void pack(const TableScan::Run& run, std::size_t r, typename Operands<P>::Run* turns) {
         Panels& panels = run.columns ? operands_.column_panels : operands_.row_panels;
         const std::int64_t base = run.columns ? pairs_.column_begin : pairs_.row_begin;
-        panels.clear(run.begin - base, padded(run.end - base));
         std::vector<std::int64_t> next(table_.indptr.begin() + run.begin,
                                        table_.indptr.begin() + run.end);
-        Work work{.run = run, .places = lists_.places[r].data()};
+        Work work{.run = run, .next = lists_.next[r].data()};
         for (std::size_t b = 0; b + 1 < blocks_.size(); ++b) {
             const auto end_column = static_cast<std::int32_t>(blocks_[b + 1]);
-            work.turn = operands_.turns.data() + lists_.turn_begins[r][b];
+            work.turn = static_cast<std::int64_t>(lists_.turn_begins[r][b]);
+            const GroupRange groups = groups_of(b);
             for (std::int64_t m = run.begin; m < run.end; ++m) {
+                if ((m - base) % kPanelModels == 0) {
+                    panels.clear(m - base, groups.begin, groups.end);
+                }
+                fetch_model(next, run, m + kModelsAhead);
                 note_turn(turns, work);
                 const std::int64_t begin = next[index(m - run.begin)];
                 next[index(m - run.begin)] = sort_out(begin, m, end_column, work);
@@ -146,29 +141,71 @@ class Packer {
             }
             note_turn(turns, work);
         }
-        lists_.places[r] = {};
+        clear_lanes_beyond(panels, run.end - base);
+        lists_.next[r] = {};
     }
 
    private:
     /// What packing one run works with.
     struct Work {
         const TableScan::Run& run;
-        Place* places;
-        Turn<Value>* turn = nullptr;  ///< where the next one goes
+        std::uint32_t* next;    ///< place in each rare column's list
+        std::int64_t turn = 0;  ///< where the next one goes
         std::vector<Pick> dense{};
         std::vector<Pick> rare{};
         std::size_t n_dense = 0;
         std::size_t n_rare = 0;
     };
 
-    static std::int64_t padded(std::int64_t models) noexcept {
-        return (models + kTileColumns - 1) / kTileColumns * kTileColumns;
+    /// Groups of the panels that a block of genes is the first to write to.
+    struct GroupRange {
+        std::int64_t begin;
+        std::int64_t end;
+    };
+    [[nodiscard]] GroupRange groups_of(std::size_t block) const noexcept {
+        const std::int64_t per_group = columns_a_group(plan_.arithmetic);
+        const auto up_to = [&](std::size_t b) {
+            return b + 1 == blocks_.size()
+                       ? plan_.groups()
+                       : (places_before(blocks_[b]) + per_group - 1) / per_group;
+        };
+        return {.begin = up_to(block), .end = up_to(block + 1)};
     }
 
-    void note_turn(typename Operands<P>::Run* turns, const Work& work) const {
+    /// Places that dense columns before this one have taken.
+    [[nodiscard]] std::int64_t places_before(std::int64_t column) const noexcept {
+        for (std::int64_t c = column; c-- > 0;) {
+            if (plan_.slots[c] >= 0) {
+                return plan_.slots[c] + std::int64_t{1};
+            }
+        }
+        return 0;
+    }
+
+    /// Tiles are whole: the panels behind the last model are there, and empty.
+    void clear_lanes_beyond(Panels& panels, std::int64_t models) const noexcept {
+        const std::int64_t first = (models + kPanelModels - 1) / kPanelModels * kPanelModels;
+        const std::int64_t end = (models + kTileColumns - 1) / kTileColumns * kTileColumns;
+        for (std::int64_t m = first; m < end; m += kPanelModels) {
+            panels.clear(m, 0, plan_.groups());
+        }
+    }
+
+    /// Asks for a model's next entries, which lie far from those of the model before.
+    void fetch_model(const std::vector<std::int64_t>& next, const TableScan::Run& run,
+                     std::int64_t m) const noexcept {
+        if (m < run.end) {
+            const std::int64_t e = next[index(m - run.begin)];
+            __builtin_prefetch(table_.columns.data() + e);
+            __builtin_prefetch(table_.columns.data() + e + 16);
+            __builtin_prefetch(table_.counts.data() + e);
+            __builtin_prefetch(table_.counts.data() + e + 16);
+        }
+    }
+
+    static void note_turn(typename Operands<P>::Run* turns, const Work& work) {
         if (turns != nullptr) {
-            turns->offsets.push_back(
-                static_cast<std::uint32_t>(work.turn - operands_.turns.data()));
+            turns->offsets.push_back(static_cast<std::uint32_t>(work.turn));
         }
     }
 
@@ -216,21 +253,23 @@ class Packer {
     }
 
     void fill_lists(std::int64_t begin, std::int64_t m, Work& work) noexcept {
-        Turn<Value>* turn = work.turn;
         for (std::size_t k = 0; k < work.n_rare; ++k) {
             const std::int64_t rare = SimilarityPlan::kAbsent - 1 - std::int64_t{work.rare[k].slot};
-            Place& place = work.places[rare];
             const Value own = value(begin + work.rare[k].entry);
-            if (work.run.columns) {
-                operands_.postings[place.next] = P(m - pairs_.column_begin, own);
-                ++place.next;
+            if (own == Value{0}) {
+                continue;  // an exact cell, of which there are no counts
             }
-            // In a square call only models after this one: each pair once.
-            const std::uint32_t first = pairs_.symmetric ? place.next : lists_.begins[index(rare)];
-            *turn = {.begin = first, .end = place.end, .value = own};
-            turn += work.run.rows && first < place.end ? 1 : 0;
+            if (work.run.columns) {
+                operands_.postings[work.next[rare]++] = P(m - pairs_.column_begin, own);
+            }
+            if (pairs_.symmetric) {
+                // Only models after this one: each pair once.
+                operands_.turns[work.turn++] = work.next[rare];
+            } else if (work.run.rows) {
+                operands_.turns[work.turn] = lists_.begins[index(rare)];
+                operands_.turn_values[work.turn++] = own;
+            }
         }
-        work.turn = turn;
     }
 
     const AlleleTable& table_;
@@ -242,6 +281,23 @@ class Packer {
     Operands<P>& operands_;
 };
 
+/// Writes the padding of lists: nothing is added to the last column, which every row is compared
+/// with.
+template <class P>
+void end_lists(const AlleleTable& table, const Pairs& pairs, const Lists& lists,
+               Buffer<P>& postings) {
+    const P nothing(std::max<std::int64_t>(pairs.columns(), 1) - 1, 0);
+    if (table.has_exact()) {
+        // Where counts are wanted, entries of exact cells are passed over, and lists end early.
+        std::fill_n(postings.data(), postings.size(), nothing);
+        return;
+    }
+    for (std::size_t k = 0; k < lists.begins.size(); ++k) {
+        const std::uint64_t end = k + 1 < lists.begins.size() ? lists.begins[k + 1] : lists.size;
+        std::fill_n(postings.data() + end - kPostingPad, kPostingPad, nothing);
+    }
+}
+
 template <class P, Arithmetic kind>
 void pack_runs(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& plan,
                TableScan& scan, std::span<const double> values, int threads,
@@ -249,14 +305,11 @@ void pack_runs(const AlleleTable& table, const Pairs& pairs, const SimilarityPla
     const std::vector<std::int64_t> blocks = cut_columns(table, plan, sizeof(P));
     Lists lists = lay_out_lists(plan, scan, blocks);
     operands.postings = Buffer<P>(static_cast<std::int64_t>(lists.size));
-    // One beyond the last: a model's last entry is written before it is dropped.
-    operands.turns = Buffer<Turn<typename P::Value>>(static_cast<std::int64_t>(lists.turns) + 1);
-    // Nothing is added to the last column, which every row is compared with.
-    const P nothing(std::max<std::int64_t>(pairs.columns(), 1) - 1, 0);
-    for (std::size_t k = 0; k < lists.begins.size(); ++k) {
-        const std::uint32_t end = lists.places.front()[static_cast<std::int64_t>(k)].end;
-        std::fill_n(operands.postings.data() + end, kPostingPad, nothing);
+    operands.turns = Buffer<std::uint32_t>(static_cast<std::int64_t>(lists.turns));
+    if (!pairs.symmetric) {
+        operands.turn_values = Buffer<typename P::Value>(static_cast<std::int64_t>(lists.turns));
     }
+    end_lists(table, pairs, lists, operands.postings);
     std::vector<typename Operands<P>::Run*> turns(scan.runs.size(), nullptr);
     operands.runs.reserve(scan.runs.size());
     for (std::size_t r = 0; r < scan.runs.size(); ++r) {
@@ -285,33 +338,37 @@ Panels::Panels(std::int64_t models, std::int64_t groups, Arithmetic arithmetic)
     bytes_ = Buffer<std::uint8_t>(tiles * (kTileColumns / kPanelModels) * panel_bytes_);
 }
 
-void Panels::clear(std::int64_t first_model, std::int64_t end_model) noexcept {
-    const std::int64_t begin = first_model / kPanelModels * panel_bytes_;
-    const std::int64_t end = end_model / kPanelModels * panel_bytes_;
-    if (end > begin) {
-        std::memset(bytes_.data() + begin, 0, index(end - begin));
-    }
+void Panels::clear(std::int64_t model, std::int64_t first_group, std::int64_t end_group) noexcept {
+    const std::int64_t bytes = lane_bytes_ * kPanelModels;
+    std::uint8_t* panel = bytes_.data() + model / kPanelModels * panel_bytes_;
+    std::memset(panel + first_group * bytes, 0, index((end_group - first_group) * bytes));
 }
 
 template <class P>
-std::span<const Turn<typename P::Value>> Operands<P>::turns_of(
-    std::int64_t model, std::vector<Turn<Value>>& scratch) const {
+typename Operands<P>::Turns Operands<P>::turns_of(std::int64_t model, Scratch& scratch) const {
     const auto run = std::find_if(runs.begin(), runs.end(),
                                   [&](const Run& candidate) { return model < candidate.end; });
     const std::int64_t stride = run->end - run->begin + 1;
-    const auto block = [&](std::int64_t b) {
+    const bool valued = turn_values.size() > 0;
+    const auto block = [&](std::int64_t b) -> Turns {
         const std::uint32_t* offset = run->offsets.data() + b * stride + model - run->begin;
-        return std::span(turns.data() + offset[0], offset[1] - offset[0]);
+        return {.begins = std::span(turns.data() + offset[0], offset[1] - offset[0]),
+                .values = valued ? turn_values.data() + offset[0] : nullptr};
     };
     if (run->blocks == 1) {
         return block(0);
     }
-    scratch.clear();
+    scratch.begins.clear();
+    scratch.values.clear();
     for (std::int64_t b = 0; b < run->blocks; ++b) {
-        const auto part = block(b);
-        scratch.insert(scratch.end(), part.begin(), part.end());
+        const Turns part = block(b);
+        scratch.begins.insert(scratch.begins.end(), part.begins.begin(), part.begins.end());
+        if (valued) {
+            scratch.values.insert(scratch.values.end(), part.values,
+                                  part.values + part.begins.size());
+        }
     }
-    return scratch;
+    return {.begins = scratch.begins, .values = valued ? scratch.values.data() : nullptr};
 }
 
 template <class P>

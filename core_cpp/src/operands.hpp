@@ -28,8 +28,8 @@ class Panels {
         return bytes_.data() + model / kPanelModels * panel_bytes_ +
                model % kPanelModels * lane_bytes_;
     }
-    /// Sets all counts of whole panels to 0.
-    void clear(std::int64_t first_model, std::int64_t end_model) noexcept;
+    /// Sets the counts of a model's panel to 0, from one group up to another.
+    void clear(std::int64_t model, std::int64_t first_group, std::int64_t end_group) noexcept;
 
    private:
     Buffer<std::uint8_t> bytes_;
@@ -68,15 +68,9 @@ struct Posting {
     static T value(const Posting& entry) noexcept { return entry.value_; }
 };
 
-/// A row model's turn in a rare column: the list's part that it is multiplied with. Lists are
-/// followed by kPostingPad postings of value 0, so that they can be read four at a time.
-template <class Value>
-struct Turn {
-    std::uint32_t begin;
-    std::uint32_t end;
-    Value value;
-};
-inline constexpr std::int64_t kPostingPad = 3;
+/// A list ends with this many postings of value 0, so that it can be read four at a time up to a
+/// group whose last is 0. No other posting has that value.
+inline constexpr std::int64_t kPostingPad = 4;
 
 /// A table's wanted rows and columns, ready to be multiplied.
 template <class P>
@@ -86,8 +80,8 @@ struct Operands {
     Panels column_panels;
     Buffer<P> postings;  ///< rare columns' lists, one after the other, models ascending
 
-    /// Turns of row models. They were packed by blocks of genes, each block for all models of a
-    /// run.
+    /// Turns of row models in rare columns: where the part of the list begins that a row is
+    /// multiplied with. They were packed by blocks of genes, each block for all models of a run.
     struct Run {
         std::int64_t begin;
         std::int64_t end;
@@ -96,11 +90,22 @@ struct Operands {
         std::vector<std::uint32_t> offsets;
     };
     std::vector<Run> runs;  ///< those that have rows
-    Buffer<Turn<Value>> turns;
+    Buffer<std::uint32_t> turns;
+    /// The row's value in each turn. Empty in a square call: there it stands in the list, before
+    /// the turn's part.
+    Buffer<Value> turn_values;
 
-    /// Turns of a row model, columns ascending; they may lie in `scratch`.
-    [[nodiscard]] std::span<const Turn<Value>> turns_of(std::int64_t model,
-                                                        std::vector<Turn<Value>>& scratch) const;
+    /// Turns of a row model, columns ascending.
+    struct Turns {
+        std::span<const std::uint32_t> begins;
+        const Value* values;  ///< null in a square call
+    };
+    /// What Turns may lie in.
+    struct Scratch {
+        std::vector<std::uint32_t> begins;
+        std::vector<Value> values;
+    };
+    [[nodiscard]] Turns turns_of(std::int64_t model, Scratch& scratch) const;
 };
 
 /// Packs what the plan says. `values`: the frequencies of the table's entries; empty for counts.

@@ -17,12 +17,12 @@ namespace {
 std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
 /// Turns of a row that are taken before their posting is needed, so that it has arrived.
-constexpr std::ptrdiff_t kAhead = 8;
+constexpr std::size_t kAhead = 8;
 /// Rare alleles of a float table that are summed before they are added to the rest.
 constexpr std::size_t kFrequencyTurns = 4096;
 
 /// The wanted pairs of some rows, and their sums: sums[r * stride + j - first_column].
-template <class Sum, class Value>
+template <class P, class Sum>
 struct Strip {
     std::int64_t row_begin;
     std::int64_t row_end;
@@ -30,8 +30,8 @@ struct Strip {
     std::int64_t end_column;
     std::int64_t stride;
     Buffer<Sum> sums;
-    Buffer<Sum> rare_sums;           ///< of one row (float tables)
-    std::vector<Turn<Value>> turns;  ///< of one row
+    Buffer<Sum> rare_sums;  ///< of one row (float tables)
+    typename Operands<P>::Scratch turns;
 
     /// Numerators of a row: element j is that of column j.
     Sum* row(std::int64_t r) noexcept { return sums.data() + r * stride - first_column; }
@@ -44,7 +44,8 @@ template <class P, class Sum>
 class Engine {
    public:
     using Value = typename P::Value;
-    using Strip = phylo::Strip<Sum, Value>;
+    using Strip = phylo::Strip<P, Sum>;
+    using Turns = typename Operands<P>::Turns;
 
     Engine(const Pairs& pairs, const SimilarityPlan& plan, const TableScan& scan,
            const Operands<P>& operands)
@@ -133,57 +134,53 @@ class Engine {
 
     /// Adds a row's turns in rare columns to its sums.
     void add_rare(Strip& strip, std::int64_t r) const {
-        const std::span<const Turn<Value>> turns =
-            operands_.turns_of(pairs_.row_begin + strip.row_begin + r, strip.turns);
+        const Turns turns = operands_.turns_of(pairs_.row_begin + strip.row_begin + r, strip.turns);
+        const std::size_t count = turns.begins.size();
         Sum* sums = strip.row(r);
-        if (!std::is_floating_point_v<Sum> || turns.size() <= kFrequencyTurns) {
-            add_turns(turns, sums);
+        if (!std::is_floating_point_v<Sum> || count <= kFrequencyTurns) {
+            add_turns(turns, 0, count, sums);
             return;
         }
         Sum* part = strip.rare_sums.data() - strip.first_column;
-        for (std::size_t t = 0; t < turns.size(); t += kFrequencyTurns) {
+        for (std::size_t t = 0; t < count; t += kFrequencyTurns) {
             std::fill_n(strip.rare_sums.data(), strip.stride, Sum{0});
-            add_turns(turns.subspan(t, std::min(kFrequencyTurns, turns.size() - t)), part);
+            add_turns(turns, t, std::min(t + kFrequencyTurns, count), part);
             for (std::int64_t j = strip.first_column; j < strip.end_column; ++j) {
                 sums[j] += part[j];
             }
         }
     }
 
-    /// Asks for the first lines of a list; the processor fetches what follows by itself.
-    static void fetch(const P* begin, const P* end) noexcept {
+    /// Lists are short and lie anywhere: each is asked for some turns ahead.
+    void add_turns(const Turns& turns, std::size_t begin, std::size_t end,
+                   Sum* sums) const noexcept {
+        const P* postings = operands_.postings.data();
+        const std::uint32_t* begins = turns.begins.data();
         constexpr std::ptrdiff_t line = 64 / sizeof(P);
-        __builtin_prefetch(begin);
-        __builtin_prefetch(begin + line);
-        if (end - begin > 2 * line) {
-            __builtin_prefetch(begin + 2 * line);
-            __builtin_prefetch(begin + 3 * line);
+        for (std::size_t t = begin; t < end; ++t) {
+            if (t + kAhead < end) {
+                __builtin_prefetch(postings + begins[t + kAhead]);
+                __builtin_prefetch(postings + begins[t + kAhead] + line);
+            }
+            const P* posting = postings + begins[t];
+            const auto own = static_cast<Sum>(turns.values == nullptr ? P::value(posting[-1].read())
+                                                                      : turns.values[t]);
+            for (;; posting += 4) {
+                add(posting[0], own, sums);
+                add(posting[1], own, sums);
+                add(posting[2], own, sums);
+                const auto last = posting[3].read();
+                sums[P::model(last)] += own * static_cast<Sum>(P::value(last));
+                if (P::value(last) == Value{0}) {
+                    break;
+                }
+            }
         }
     }
 
     static void add(const P& posting, Sum own, Sum* sums) noexcept {
         const auto entry = posting.read();
         sums[P::model(entry)] += own * static_cast<Sum>(P::value(entry));
-    }
-
-    /// Lists are short and lie anywhere: each is asked for some turns ahead.
-    void add_turns(std::span<const Turn<Value>> turns, Sum* sums) const noexcept {
-        const P* postings = operands_.postings.data();
-        const Turn<Value>* const end = turns.data() + turns.size();
-        for (const Turn<Value>* turn = turns.data(); turn < end; ++turn) {
-            if (end - turn > kAhead) {
-                fetch(postings + turn[kAhead].begin, postings + turn[kAhead].end);
-            }
-            const auto own = static_cast<Sum>(turn->value);
-            const P* posting = postings + turn->begin;
-            const P* const last = postings + turn->end;
-            for (; posting < last; posting += 4) {  // the list is padded
-                add(posting[0], own, sums);
-                add(posting[1], own, sums);
-                add(posting[2], own, sums);
-                add(posting[3], own, sums);
-            }
-        }
     }
 
     const Pairs& pairs_;
@@ -200,7 +197,7 @@ void run(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& pla
     const Engine<P, Sum> engine(pairs, plan, scan, operands);
     const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
     const auto workers = index(threads_for(strips, threads));
-    std::vector<Strip<Sum, typename P::Value>> strip_of(workers);
+    std::vector<Strip<P, Sum>> strip_of(workers);
     std::vector<RowOutput::Scratch> scratch_of(workers);
     const std::int64_t width = (pairs.columns() + kTileColumns - 1) / kTileColumns * kTileColumns;
     const auto work = [&](std::int64_t task, int worker) {
@@ -226,14 +223,16 @@ void run(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& pla
     parallel_for(strips, threads, work, stop);
 }
 
-/// Frequencies of the entries of a float table.
+/// Frequencies of the entries of a float table, none of them 0.
 std::vector<double> frequencies(const AlleleTable& table) {
+    constexpr double least = std::numeric_limits<double>::denorm_min();
     std::vector<double> values = entry_values(table);
     for (std::int64_t m = 0; m < table.n_models(); ++m) {
         for_each_cell(table, m, [&](const Cell& cell) {
             const std::int64_t n = probes_in(table, cell);
-            for (std::int64_t e = cell.begin; n > 0 && e < cell.end; ++e) {
-                values[index(e)] /= static_cast<double>(n);
+            for (std::int64_t e = cell.begin; e < cell.end; ++e) {
+                double& value = values[index(e)];
+                value = std::max(n > 0 ? value / static_cast<double>(n) : value, least);
             }
         });
     }

@@ -24,17 +24,6 @@ constexpr std::int64_t kFrequencyChunk = 256;
 
 constexpr std::int64_t kMostIn32Bits = std::numeric_limits<std::int32_t>::max();
 
-std::int64_t columns_a_group(Arithmetic arithmetic) noexcept {
-    switch (arithmetic) {
-        case Arithmetic::u8:
-            return 4;
-        case Arithmetic::i16:
-            return 2;
-        default:
-            return 1;
-    }
-}
-
 Arithmetic arithmetic_for(const TableScan& scan) noexcept {
     if (!scan.integer) {
         return Arithmetic::frequency;
@@ -179,6 +168,17 @@ std::int64_t least_holders(const Pairs& pairs, const Costs& costs) noexcept {
 
 }  // namespace
 
+std::int64_t columns_a_group(Arithmetic arithmetic) noexcept {
+    switch (arithmetic) {
+        case Arithmetic::u8:
+            return 4;
+        case Arithmetic::i16:
+            return 2;
+        default:
+            return 1;
+    }
+}
+
 std::string name_of(Arithmetic arithmetic) {
     switch (arithmetic) {
         case Arithmetic::u8:
@@ -243,10 +243,12 @@ std::int64_t SimilarityPlan::bytes(const AlleleTable& table, const Pairs& pairs,
     const std::int64_t panel_bytes = sides / kPanelModels * groups() * group;
     const bool narrow = arithmetic == Arithmetic::u8;
     const bool frequency = arithmetic == Arithmetic::frequency;
-    // A list's entry, and the place at which a model's turn begins.
-    const std::int64_t entry_bytes = frequency ? 32 : (narrow ? 16 : 20);
+    // A list's posting, and where a turn begins.
+    const std::int64_t entry_bytes =
+        (frequency ? 16 : (narrow ? 4 : 8)) + 4 + (pairs.symmetric ? 0 : 8);
     const std::int64_t runs = threads_for(sides / kTileColumns, std::min(threads, 8));
-    const std::int64_t column_bytes = (4 * runs + 4) * table.n_columns() + 8 * runs * rare_columns;
+    const std::int64_t column_bytes =
+        (4 * runs + 4) * table.n_columns() + (4 * runs + 4 + 4 * 8) * rare_columns;
     const std::int64_t sum_bytes = arithmetic == Arithmetic::u8 && !long_sums ? 4 : 8;
     const std::int64_t worker_bytes = (kStripRows * sum_bytes + 3 * 8) * padded(pairs.columns());
     return panel_bytes + rare_entries * entry_bytes + column_bytes + worker_bytes * threads;

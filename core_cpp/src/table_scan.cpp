@@ -12,10 +12,10 @@ std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>
 /// More runs than this would cost more memory than they save time.
 constexpr int kMostRuns = 8;
 
-/// Bytes that a block of genes may touch: half of a common second cache.
-constexpr std::int64_t kBlockBytes = std::int64_t{512} * 1024;
+/// Bytes that a block of genes may touch: about a second cache.
+constexpr std::int64_t kBlockBytes = std::int64_t{2} << 20U;
 /// Fewer entries of a model in a block are not worth coming back to it.
-constexpr std::int64_t kLeastBlockEntries = 24;
+constexpr std::int64_t kLeastBlockEntries = 512;
 
 /// Cuts models into runs of whole panels.
 void cut(std::vector<TableScan::Run>& runs, std::int64_t begin, std::int64_t end, bool rows,
@@ -73,6 +73,7 @@ class RunScanner {
             const std::int64_t end = table_.gene_offsets[index(blocks[b + 1])];
             std::fill_n(run_.holders.data() + first, end - first, 0);
             for (std::int64_t m = run_.begin; m < run_.end; ++m) {
+                fetch_model(m + kModelsAhead);
                 scan_model(m, blocks[b], end);
             }
         }
@@ -84,6 +85,17 @@ class RunScanner {
     }
 
    private:
+    /// Asks for a model's next entries, which lie far from those of the model before.
+    void fetch_model(std::int64_t m) const noexcept {
+        if (m < run_.end) {
+            const std::int64_t e = next_[index(m - run_.begin)];
+            __builtin_prefetch(table_.columns.data() + e);
+            __builtin_prefetch(table_.columns.data() + e + 16);
+            __builtin_prefetch(table_.counts.data() + e);
+            __builtin_prefetch(table_.counts.data() + e + 16);
+        }
+    }
+
     /// A model's entries from where it was left up to a column; `gene` is the first of theirs.
     void scan_model(std::int64_t m, std::int64_t gene, std::int64_t end_column) {
         const std::int32_t* columns = table_.columns.data();

@@ -75,6 +75,9 @@ struct TableScan {
     std::vector<Run> runs;
 };
 
+/// Models that are asked for before their turn, where genes are taken in blocks.
+inline constexpr std::int64_t kModelsAhead = 4;
+
 /// Cuts genes into blocks that touch about as many bytes as a cache holds, of `bytes` for all of
 /// them: the first gene of each block, and the number of genes. A model's entries lie all over
 /// the columns; taking some genes at a time for all models keeps what is touched in a cache.
@@ -92,6 +95,8 @@ enum class Arithmetic {
     frequency,  ///< panels of doubles
 };
 [[nodiscard]] std::string name_of(Arithmetic arithmetic);
+/// Columns in a group of the panels.
+[[nodiscard]] std::int64_t columns_a_group(Arithmetic arithmetic) noexcept;
 
 /// Where each column of a table goes, and what the work will cost.
 ///
