@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from pyphylo.distance import DistanceMatrix as DistanceMatrix
     from pyphylo.distance import nei_distance as nei_distance
     from pyphylo.genome import Genome as Genome
+    from pyphylo.resampling import gene_weights as gene_weights
+    from pyphylo.resampling import resample_similarity as resample_similarity
+    from pyphylo.resampling import similarity_errors as similarity_errors
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
@@ -48,10 +51,13 @@ _LAZY = {
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
+    "gene_weights": "pyphylo.resampling",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
+    "resample_similarity": "pyphylo.resampling",
     "sample": "pyphylo.sampling.scheduler",
+    "similarity_errors": "pyphylo.resampling",
 }
 
 __all__ = [

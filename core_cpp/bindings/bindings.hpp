@@ -43,6 +43,7 @@ void register_errors(py::module_& module);
 void register_allele_table(py::module_& module);
 void register_table_builder(py::module_& module);
 void register_similarity(py::module_& module);
+void register_resampling(const py::module_& module);
 void register_self_terms(py::module_& module);
 
 }  // namespace phylo::bindings
