@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,11 @@ def self_terms(
 ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]: ...
 class Resampling:
     def __init__(
-        self, table: AlleleTable, estimator: Estimator, weights: NDArray[np.int64]
+        self,
+        table: AlleleTable,
+        estimator: Estimator,
+        weights: NDArray[np.int64],
+        claim: Callable[[int], None],
     ) -> None: ...
     @property
     def n_pairs(self) -> int: ...

@@ -40,8 +40,6 @@ __all__ = [
 
 _BLOCK_BYTES = 256 * 2**20
 """Replicates that are held at once, unless the caller says how much."""
-_ENTRY_BYTES = 160
-"""Working memory an entry of the table takes at most: lists, and its share of dense columns."""
 _TOGETHER = 8
 """Replicates that the kernel forms at a time: blocks of a multiple of it waste nothing."""
 
@@ -315,11 +313,10 @@ def resample_similarity(
     else:
         checked = checked_weights(weights, len(table.genes))
         origin = "weights"
-    _require_working_memory(table, len(checked))
     core = _usable_cells(table) if estimator == "unbiased" else table._core
     checked.setflags(write=False)
     return Replicates(
-        _core.Resampling(core, _ESTIMATORS[estimator], checked),
+        _prepared(core, estimator, checked),
         table.models,
         checked,
         wanted,
@@ -383,12 +380,10 @@ def similarity_errors(
     weights = gene_weights(len(table.genes), method, n, seed, block)
     pairs = len(table.models) * (len(table.models) - 1) // 2
     require_memory(48 * pairs, f"errors of {pairs} pairs")
-    _require_working_memory(table, len(weights) + 1)
     core = _usable_cells(table) if estimator == "unbiased" else table._core
     # The first replicate is the estimate itself.
     weights = np.concatenate([np.ones((1, len(table.genes)), np.int64), weights])
-    resampling = _core.Resampling(core, _ESTIMATORS[estimator], weights)
-    arrays = resampling.errors(method == "jackknife", floor, n_threads)
+    arrays = _prepared(core, estimator, weights).errors(method == "jackknife", floor, n_threads)
     return SimilarityErrors(table.models, method, len(weights) - 1, *arrays)
 
 
@@ -424,10 +419,15 @@ def _byte_count(value: Any) -> int:
     return count
 
 
-def _require_working_memory(table: AlleleTable, replicates: int) -> None:
-    models, genes = len(table.models) + 48, len(table.genes) + 2
-    needed = _ENTRY_BYTES * table.nnz + models * (8 * replicates + 48 * genes)
-    require_memory(needed + 8 * replicates * genes, f"{replicates} replicates' working arrays")
+def _prepared(
+    core: _core.AlleleTable, estimator: str, weights: NDArray[np.int64]
+) -> _core.Resampling:
+    """The kernel with its working memory, which is stated before it is taken."""
+
+    def claim(needed: int) -> None:
+        require_memory(needed, f"working arrays of {len(weights)} replicates")
+
+    return _core.Resampling(core, _ESTIMATORS[estimator], weights, claim)
 
 
 def _provenance(table: AlleleTable, estimator: str, origin: Any) -> dict[str, Any]:

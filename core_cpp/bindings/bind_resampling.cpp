@@ -8,14 +8,19 @@ namespace phylo::bindings {
 namespace {
 
 std::unique_ptr<Resampling> make_resampling(const AlleleTable& table, Estimator estimator,
-                                            const Array<std::int64_t>& weights) {
+                                            const Array<std::int64_t>& weights,
+                                            const py::function& claim) {
     if (weights.ndim() != 2 || weights.shape(1) != table.n_genes()) {
         throw py::value_error("weights must be replicates x genes");
     }
     const auto values = span_of(weights);
     const auto replicates = static_cast<std::int64_t>(weights.shape(0));
+    const auto ask = [&claim](std::int64_t bytes) {
+        const py::gil_scoped_acquire gil;
+        claim(bytes);
+    };
     const py::gil_scoped_release release;  // the table is immutable, the caller holds the array
-    return std::make_unique<Resampling>(table, estimator, values, replicates);
+    return std::make_unique<Resampling>(table, estimator, values, replicates, ask);
 }
 
 template <class Real>
@@ -57,7 +62,7 @@ py::array_t<double> errors(const Resampling& self, bool jackknife, double floor,
 void register_resampling(const py::module_& module) {
     py::class_<Resampling>(module, "Resampling")
         .def(py::init(&make_resampling), py::arg("table"), py::arg("estimator"),
-             py::arg("weights").noconvert(), py::keep_alive<1, 2>())
+             py::arg("weights").noconvert(), py::arg("claim"), py::keep_alive<1, 2>())
         .def_property_readonly("n_pairs", &Resampling::n_pairs)
         .def_property_readonly("n_replicates", &Resampling::n_replicates)
         .def("replicates_f32", &replicates<float>, py::arg("first"), py::arg("last"),

@@ -86,12 +86,12 @@ std::vector<Task> make_tasks(std::int64_t models) {
 template <class Count, class Partial>
 class TypedPlan final : public ResamplingPlan {
    public:
-    TypedPlan(const AlleleTable& table, GeneTerms terms, std::span<const std::int64_t> weights,
-              std::int64_t n_replicates)
+    TypedPlan(const AlleleTable& table, GeneTerms terms, ColumnPlaces places,
+              std::span<const std::int64_t> weights, std::int64_t n_replicates)
         : table_(table),
           kernels_(kernels()),
           terms_(std::move(terms)),
-          alleles_(table, terms_, kernels_),
+          alleles_(table, terms_, std::move(places)),
           models_(table.n_models()),
           genes_(table.n_genes()),
           n_replicates_(n_replicates),
@@ -354,11 +354,36 @@ class TypedPlan final : public ResamplingPlan {
     Buffer<double> self_sums_;  ///< replicates x padded models, over all the genes of a model
 };
 
+/// Bytes that a plan keeps, and that errors() takes beside its results and workers.
+template <class Count, class Partial>
+std::int64_t plan_bytes(const AlleleTable& table, const ColumnPlaces& places,
+                        std::int64_t n_replicates) {
+    const std::int64_t rows = table.n_models() + kTileColumns;
+    const std::int64_t rare = sizeof(Posting<Partial>) + sizeof(RareEntry<Partial>);
+    const std::int64_t common = kColumnsAGroup<Count> * static_cast<std::int64_t>(sizeof(Count));
+    const std::int64_t a_gene = 2 * sizeof(Partial) + sizeof(double) + 1;  // terms, in both forms
+    return places.gene_groups.back() * common * rows + places.offsets.back() * rare +
+           table.n_genes() * (a_gene * rows + 8 * n_replicates) +
+           (n_replicates + kTileRows) * rows * 2 * static_cast<std::int64_t>(sizeof(double));
+}
+
+template <class Count, class Partial>
+std::unique_ptr<const ResamplingPlan> make_typed(const AlleleTable& table, GeneTerms terms,
+                                                 std::span<const std::int64_t> weights,
+                                                 std::int64_t n_replicates, const Claim& claim) {
+    ColumnPlaces places = place_columns(table, kColumnsAGroup<Count>, rate_of<Count>(kernels()));
+    if (claim) {
+        claim(plan_bytes<Count, Partial>(table, places, n_replicates));
+    }
+    return std::make_unique<TypedPlan<Count, Partial>>(table, std::move(terms), std::move(places),
+                                                       weights, n_replicates);
+}
+
 /// 16-bit numerators and weights whose sums fit 32 bits, or doubles: these hold whole numbers up
 /// to 2^53 exactly, so wide counts go with the frequencies.
 std::unique_ptr<const ResamplingPlan> make_plan(const AlleleTable& table, Estimator estimator,
                                                 std::span<const std::int64_t> weights,
-                                                std::int64_t n_replicates) {
+                                                std::int64_t n_replicates, const Claim& claim) {
     GeneTerms terms = gene_terms(table, estimator);
     const SumBound bound = terms.integer ? bound_sums(terms, weights) : SumBound{};
     if (bound.value > kExactLimit) {
@@ -377,22 +402,22 @@ std::unique_ptr<const ResamplingPlan> make_plan(const AlleleTable& table, Estima
                         bound.value <= std::numeric_limits<std::int32_t>::max();
     static_assert(short_probes * short_probes <= short_limit);
     if (!narrow) {
-        return std::make_unique<TypedPlan<double, double>>(table, std::move(terms), weights,
-                                                           n_replicates);
+        return make_typed<double, double>(table, std::move(terms), weights, n_replicates, claim);
     }
     if (terms.largest_count > 127) {
-        return std::make_unique<TypedPlan<std::int16_t, std::int16_t>>(table, std::move(terms),
-                                                                       weights, n_replicates);
+        return make_typed<std::int16_t, std::int16_t>(table, std::move(terms), weights,
+                                                      n_replicates, claim);
     }
-    return std::make_unique<TypedPlan<std::uint8_t, std::int16_t>>(table, std::move(terms), weights,
-                                                                   n_replicates);
+    return make_typed<std::uint8_t, std::int16_t>(table, std::move(terms), weights, n_replicates,
+                                                  claim);
 }
 
 }  // namespace
 
 Resampling::Resampling(const AlleleTable& table, Estimator estimator,
-                       std::span<const std::int64_t> weights, std::int64_t n_replicates)
-    : plan_(make_plan(table, estimator, weights, n_replicates)) {}
+                       std::span<const std::int64_t> weights, std::int64_t n_replicates,
+                       const Claim& claim)
+    : plan_(make_plan(table, estimator, weights, n_replicates, claim)) {}
 Resampling::~Resampling() = default;
 Resampling::Resampling(Resampling&&) noexcept = default;
 Resampling& Resampling::operator=(Resampling&&) noexcept = default;

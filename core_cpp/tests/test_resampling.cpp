@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "make_table.hpp"
 #include "phylo/errors.hpp"
@@ -95,10 +95,12 @@ void check_replicates(const AlleleTable& table, std::int64_t largest_weight) {
     }
     CHECK(wrong == 0);
     const std::vector<double> threaded = replicates(resampling, 0, n, 4);
-    CHECK(std::memcmp(threaded.data(), found.data(), found.size() * sizeof(double)) == 0);
+    CHECK(std::ranges::equal(threaded, found, same));
     const std::vector<double> part = replicates(resampling, 3, 10, 1);
-    CHECK(std::memcmp(part.data(), found.data() + 3 * resampling.n_pairs(),
-                      part.size() * sizeof(double)) == 0);
+    CHECK(std::ranges::equal(
+        part,
+        std::span(found).subspan(static_cast<std::size_t>(3 * resampling.n_pairs()), part.size()),
+        same));
 }
 
 /// Two probes of a cell become many more.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -27,6 +28,9 @@ struct ErrorArrays {
     std::span<double> distance_error;
 };
 
+/// Told the bytes that are about to be taken; throws where they are too many.
+using Claim = std::function<void(std::int64_t bytes)>;
+
 class ResamplingPlan;
 
 /// Nei's identities of all pairs of models, over and over with other weights of the genes.
@@ -45,7 +49,7 @@ class Resampling {
     /// Requires that under `unbiased` no sampled cell has a single probe. Throws InputError when a
     /// weighted numerator might exceed kExactLimit.
     Resampling(const AlleleTable& table, Estimator estimator, std::span<const std::int64_t> weights,
-               std::int64_t n_replicates);
+               std::int64_t n_replicates, const Claim& claim = {});
     ~Resampling();
     Resampling(const Resampling&) = delete;
     Resampling& operator=(const Resampling&) = delete;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "panels.hpp"
@@ -85,8 +86,8 @@ struct Alleles {
     std::vector<RareEntry<Partial>> rare;       ///< model by model
     std::vector<std::int64_t> rare_offsets{0};  ///< first of each model's, and the end
 
-    Alleles(const AlleleTable& table, const GeneTerms& terms, const KernelSet& kernels)
-        : columns(place_columns(table, kColumnsAGroup<Count>, rate_of<Count>(kernels))),
+    Alleles(const AlleleTable& table, const GeneTerms& terms, ColumnPlaces places)
+        : columns(std::move(places)),
           common(table.n_models(), columns.gene_groups.back()),
           postings(static_cast<std::size_t>(columns.offsets.back())) {
         rare.reserve(postings.size());
