@@ -40,7 +40,7 @@ class ResamplingPlan;
 /// numerators N_g of a tile of pairs are formed once, gene by gene, and then multiplied with the
 /// weights as a matrix. Sums over an integer table are exact integers: weights of one give the
 /// bits of nei_similarity, and no thread number, block of replicates or instruction set changes
-/// any. Over a float table a sum's relative error is below 2^-53 x (genes + alleles of a gene).
+/// any. Over a float table a sum's relative error is below 2^-53 x (4 + genes + alleles of a gene).
 /// O(pairs x genes x replicates) time; memory beside the results: the common alleles as a dense
 /// matrix, 8 bytes a replicate and model, and a few MiB a thread.
 class Resampling {
