@@ -77,6 +77,7 @@ def nei_similarity(
 def self_terms(
     table: AlleleTable, estimator: Estimator
 ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]: ...
+
 class Resampling:
     def __init__(
         self,
