@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from pyphylo.distance import nei_distance as nei_distance
     from pyphylo.genome import Genome as Genome
     from pyphylo.indices import genetic_distance as genetic_distance
+    from pyphylo.resampling import gene_weights as gene_weights
+    from pyphylo.resampling import resample_similarity as resample_similarity
+    from pyphylo.resampling import similarity_errors as similarity_errors
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
@@ -51,10 +54,13 @@ _LAZY = {
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
     "genetic_distance": "pyphylo.indices",
+    "gene_weights": "pyphylo.resampling",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
+    "resample_similarity": "pyphylo.resampling",
     "sample": "pyphylo.sampling.scheduler",
+    "similarity_errors": "pyphylo.resampling",
 }
 _LAZY_MODULES = ("simulate",)
 

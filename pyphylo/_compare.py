@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
 
 __all__ = [
+    "ESTIMATORS",
     "Comparison",
     "Output",
     "float_type",
     "named_result",
     "some_names",
+    "usable_cells",
     "warn_of_nan",
     "with_known",
 ]
@@ -131,7 +133,7 @@ class Comparison:
     def values(self) -> NDArray[Any]:
         """Compute. A result in a file is mapped, read-only."""
         joined = self.table if self.other is None else self.table.join(self.other)
-        core = _usable_cells(joined) if self.estimator == "unbiased" else joined._core
+        core = usable_cells(joined) if self.estimator == "unbiased" else joined._core
         self._require_memory(core)
         if isinstance(self.out, Path):
             values, any_nan = self._into_file(core, self.out)
@@ -386,7 +388,7 @@ def _gpu(device: Any) -> torch.device | None:
     return None if found.type == "cpu" else found
 
 
-def _usable_cells(table: AlleleTable) -> _core.AlleleTable:
+def usable_cells(table: AlleleTable) -> _core.AlleleTable:
     """The table without cells too small for an unbiased self term; says what was dropped."""
     core = table._core.drop_single_probe_cells()
     before, after = table.summary()[1], core.summary()[1]

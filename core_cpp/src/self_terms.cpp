@@ -44,21 +44,6 @@ double hybrid_term(const AlleleTable& table, const Cell& cell) noexcept {
            cell.undecided * cell.undecided * (static_cast<double>(repeated) / (m * (m - 1.0)));
 }
 
-/// A cell's self term as frequencies.
-double cell_term(const AlleleTable& table, const Cell& cell, Estimator estimator) noexcept {
-    if (cell.undecided > 0.0 && estimator == Estimator::unbiased) {
-        return hybrid_term(table, cell);
-    }
-    const std::int64_t n = probes_in(table, cell);
-    if (n == 0) {
-        return probability_square(table, cell);
-    }
-    const auto square = static_cast<double>(count_square(table, cell));
-    const auto probes = static_cast<double>(n);
-    return estimator == Estimator::plugin ? square / (probes * probes)
-                                          : (square - probes) / (probes * (probes - 1.0));
-}
-
 /// Which genes each model has; models with the same genes share an entry of `masks`.
 struct Patterns {
     std::vector<std::vector<bool>> masks;
@@ -82,6 +67,20 @@ Patterns find_patterns(const AlleleTable& table) {
 
 }  // namespace
 
+double cell_self_term(const AlleleTable& table, const Cell& cell, Estimator estimator) noexcept {
+    if (cell.undecided > 0.0 && estimator == Estimator::unbiased) {
+        return hybrid_term(table, cell);
+    }
+    const std::int64_t n = probes_in(table, cell);
+    if (n == 0) {
+        return probability_square(table, cell);
+    }
+    const auto square = static_cast<double>(count_square(table, cell));
+    const auto probes = static_cast<double>(n);
+    return estimator == Estimator::plugin ? square / (probes * probes)
+                                          : (square - probes) / (probes * (probes - 1.0));
+}
+
 SelfTerms::SelfTerms(const AlleleTable& table, Estimator estimator, const TableSummary& summary) {
     Patterns patterns = find_patterns(table);
     patterns_ = patterns.masks.size();
@@ -98,7 +97,7 @@ SelfTerms::SelfTerms(const AlleleTable& table, Estimator estimator, const TableS
         for_each_cell(table, m, [&](const Cell& cell) {
             const std::int64_t square = one_n ? count_square(table, cell) : 0;
             const std::int64_t exact = estimator == Estimator::unbiased ? square - n : square;
-            const double term = one_n ? 0.0 : cell_term(table, cell, estimator);
+            const double term = one_n ? 0.0 : cell_self_term(table, cell, estimator);
             for (std::size_t p = 0; p < patterns_; ++p) {
                 if (patterns.masks[p][index(cell.gene)]) {
                     whole[p] += exact;

@@ -16,6 +16,10 @@ enum class Estimator {
                ///< sum p^2 - r^2 (1 - sum f^2) / (m - 1)
 };
 
+/// A cell's self term as frequencies. O(entries of the cell).
+[[nodiscard]] double cell_self_term(const AlleleTable& table, const Cell& cell,
+                                    Estimator estimator) noexcept;
+
 /// Self terms of every model, over the genes it shares with any other.
 ///
 /// Genes missing in either model of a pair are left out of both self terms. Models that

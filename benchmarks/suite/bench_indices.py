@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import simulated
-
 import pyphylo as pp
+
+from . import simulated
 
 
 class Indices:

@@ -6,10 +6,12 @@ import shutil
 import tempfile
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-import simulated
 
 import pyphylo as pp
+
+from . import simulated
 
 FORMS = ("large_string", "dictionary", "str", "object")
 ORDERS = ("model", "gene", "random")
@@ -19,8 +21,8 @@ def arrays(n_models, order):
     """Names, and one row a probe: model, gene, allele."""
     frame = simulated.table(n_models).to_frame()
     rows = frame.loc[frame.index.repeat(frame["count"])]
-    model = rows["model"].str[1:].astype(np.int32).to_numpy()
-    gene = rows["gene"].str[1:].astype(np.int32).to_numpy()
+    model = pd.factorize(rows["model"])[0].astype(np.int32)
+    gene = pd.factorize(rows["gene"])[0].astype(np.int32)
     if order == "gene":
         kept = np.argsort(gene, kind="stable")
     elif order == "random":
