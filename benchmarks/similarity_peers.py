@@ -56,6 +56,7 @@ class Problem:
             _core.Quantity.numerator,
             0.0,
             sums,
+            lambda _: None,
         )
         return sums
 

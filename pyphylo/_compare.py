@@ -134,7 +134,7 @@ class Comparison:
         """Compute. A result in a file is mapped, read-only."""
         joined = self.table if self.other is None else self.table.join(self.other)
         core = usable_cells(joined) if self.estimator == "unbiased" else joined._core
-        self._require_memory(core)
+        self._claim(0)
         if isinstance(self.out, Path):
             values, any_nan = self._into_file(core, self.out)
         else:
@@ -173,21 +173,11 @@ class Comparison:
     def _split(self) -> int:
         return -1 if self.other is None else len(self.table.models)
 
-    def _require_memory(self, core: _core.AlleleTable) -> None:
-        """The result and what the work takes, stated and checked."""
+    def _claim(self, work: int) -> None:
+        """State the bytes of the work and of the result, and refuse what does not fit."""
         size = self.dtype.itemsize * int(np.prod(self.shape))
-        in_file = isinstance(self.out, Path)
-        work = 0
-        if self.device is None:
-            twice = in_file and not self.condensed
-            plan = _core.plan_similarity(core, self._split, self.n_threads, twice)
-            work = int(plan["bytes"])
-            if in_file:
-                threads = self.n_threads or _core.available_threads()
-                work += threads * _core.STRIP_ROWS * self.dtype.itemsize * len(core.models)
         mine = 0 if self.out is not None else size
-        count = " x ".join(map(str, self.shape))
-        what = f"{count} {_PLURALS[self.quantity]}"
+        what = f"{' x '.join(map(str, self.shape))} {_PLURALS[self.quantity]}"
         if mine and self.max_memory is not None and mine + work > self.max_memory >= work:
             raise MemoryError(
                 f"{what} need {human_bytes(mine + work)}, more than the "
@@ -203,7 +193,7 @@ class Comparison:
         quantity = getattr(_core.Quantity, self.quantity)
         estimator = ESTIMATORS[self.estimator]
         return _core.compare(
-            core, estimator, self._split, self.n_threads, quantity, self.floor, values
+            core, estimator, self._split, self.n_threads, quantity, self.floor, values, self._claim
         )
 
     def _into_file(self, core: _core.AlleleTable, path: Path) -> tuple[NDArray[Any], bool]:
@@ -231,6 +221,7 @@ class Comparison:
                     begin,
                     self.dtype == np.float32,
                     self.condensed,
+                    self._claim,
                 )
 
         atomic_path(path, fill)

@@ -138,6 +138,7 @@ def compare(
     quantity: Quantity,
     floor: float,
     out: NDArray[np.float64] | NDArray[np.float32] | NDArray[np.int64],
+    claim: Callable[[int], None],
 ) -> bool: ...
 def compare_to_file(
     table: AlleleTable,
@@ -150,14 +151,12 @@ def compare_to_file(
     begin: int,
     single: bool,
     condensed: bool,
+    claim: Callable[[int], None],
 ) -> bool: ...
 def plan_similarity(
     table: AlleleTable, split: int, threads: int, twice: bool
 ) -> dict[str, Any]: ...
 def take_distances(values: NDArray[np.float64], floor: float) -> None: ...
-
-STRIP_ROWS: int
-
 def integer_peak(threads: int) -> float: ...
 def self_terms(
     table: AlleleTable, estimator: Estimator

@@ -27,7 +27,7 @@ def numerators_of(table, threads=1):
     n = len(table.models)
     out = np.empty((n, n), np.int64)
     plugin, numerator = _core.Estimator.plugin, _core.Quantity.numerator
-    _core.compare(table._core, plugin, -1, threads, numerator, 0.0, out)
+    _core.compare(table._core, plugin, -1, threads, numerator, 0.0, out, lambda _: None)
     return out.tolist()
 
 

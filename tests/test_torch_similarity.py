@@ -35,7 +35,9 @@ def by_core(core, estimator, split=-1):
     n = core.n_models
     values = np.empty((n, n) if split < 0 else (split, n - split))
     quantity = _core.Quantity.similarity
-    _core.compare(core, getattr(_core.Estimator, estimator), split, 1, quantity, 0.0, values)
+    _core.compare(
+        core, getattr(_core.Estimator, estimator), split, 1, quantity, 0.0, values, lambda _: None
+    )
     return values
 
 

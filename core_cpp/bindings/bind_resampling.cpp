@@ -15,12 +15,8 @@ std::unique_ptr<Resampling> make_resampling(const AlleleTable& table, Estimator 
     }
     const auto values = span_of(weights);
     const auto replicates = static_cast<std::int64_t>(weights.shape(0));
-    const auto ask = [&claim](std::int64_t bytes) {
-        const py::gil_scoped_acquire gil;
-        claim(bytes);
-    };
     const py::gil_scoped_release release;  // the table is immutable, the caller holds the array
-    return std::make_unique<Resampling>(table, estimator, values, replicates, ask);
+    return std::make_unique<Resampling>(table, estimator, values, replicates, claim_from(claim));
 }
 
 template <class Real>

@@ -38,17 +38,17 @@ Output output_to(const py::array& out, const Pairs& pairs, Quantity quantity, do
 }
 
 bool compare_into(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
-                  Quantity quantity, double floor, py::array out) {
+                  Quantity quantity, double floor, py::array out, const py::function& claim) {
     const Pairs pairs = pairs_of(table, split);
     Output output = output_to(out, pairs, quantity, floor);
     output.values = out.mutable_data();
     const py::gil_scoped_release release;
-    return compare(table, pairs, estimator, threads, output, stop_on_signal());
+    return compare(table, pairs, estimator, threads, output, stop_on_signal(), claim_from(claim));
 }
 
 bool compare_to_file(const AlleleTable& table, Estimator estimator, std::int64_t split, int threads,
                      Quantity quantity, double floor, int file, std::int64_t begin, bool single,
-                     bool condensed) {
+                     bool condensed, const py::function& claim) {
     Pairs pairs = pairs_of(table, split);
     // Rows of a whole matrix go out one after the other, so each pair is computed twice.
     pairs.symmetric = pairs.symmetric && condensed;
@@ -61,7 +61,7 @@ bool compare_to_file(const AlleleTable& table, Estimator estimator, std::int64_t
         .file_begin = begin,
     };
     const py::gil_scoped_release release;
-    return compare(table, pairs, estimator, threads, output, stop_on_signal());
+    return compare(table, pairs, estimator, threads, output, stop_on_signal(), claim_from(claim));
 }
 
 py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bool twice) {
@@ -111,16 +111,16 @@ void register_similarity(py::module_& module) {
         .value("distance", Quantity::distance);
     module.def("compare", &compare_into, py::arg("table"), py::arg("estimator"), py::arg("split"),
                py::arg("threads"), py::arg("quantity"), py::arg("floor"),
-               py::arg("out").noconvert());
+               py::arg("out").noconvert(), py::arg("claim"));
     module.def("compare_to_file", &compare_to_file, py::arg("table"), py::arg("estimator"),
                py::arg("split"), py::arg("threads"), py::arg("quantity"), py::arg("floor"),
-               py::arg("file"), py::arg("begin"), py::arg("single"), py::arg("condensed"));
+               py::arg("file"), py::arg("begin"), py::arg("single"), py::arg("condensed"),
+               py::arg("claim"));
     module.def("plan_similarity", &plan_dict, py::arg("table"), py::arg("split"),
                py::arg("threads"), py::arg("twice"));
     module.def("take_distances", &take_distances, py::arg("values").noconvert(), py::arg("floor"));
     module.def("integer_peak", &measure_integer_peak, py::arg("threads"),
                py::call_guard<py::gil_scoped_release>());
-    module.attr("STRIP_ROWS") = kStripRows;
     module.def("available_threads", &available_threads);
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "phylo/buffer.hpp"
 #include "phylo/parallel.hpp"
 #include "phylo/string_list.hpp"
 
@@ -38,6 +39,9 @@ py::list python_strings(const StringList& strings);
 
 /// Answers whether a signal handler raised; takes the GIL, so call it without.
 StopRequest stop_on_signal();
+
+/// Tells Python the bytes; takes the GIL, so call it without. `told` must outlive it.
+Claim claim_from(const py::function& told);
 
 void register_errors(py::module_& module);
 void register_allele_table(py::module_& module);

@@ -27,6 +27,13 @@ StopRequest stop_on_signal() {
     };
 }
 
+Claim claim_from(const py::function& told) {
+    return [&told](std::int64_t bytes) {
+        const py::gil_scoped_acquire gil;
+        told(bytes);
+    };
+}
+
 /// The classes live in pyphylo.errors, so that Python code can raise and catch them
 /// without the extension.
 void register_errors(py::module_& module) {

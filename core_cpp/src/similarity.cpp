@@ -242,13 +242,20 @@ std::vector<double> frequencies(const AlleleTable& table) {
 }  // namespace
 
 bool compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
-             const Output& output, const StopRequest& stop) {
+             const Output& output, const StopRequest& stop, const Claim& claim) {
     TableScan found = scan(table, pairs, threads, stop);
     const bool counts = output.quantity == Quantity::numerator;
     // Numerators are of counts, which a float table may have too.
     const bool integer = found.integer;
     found.integer = integer || counts;
     const SimilarityPlan plan = plan_similarity(table, pairs, found);
+    if (claim) {
+        const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
+        const int workers = threads_for(strips, threads);
+        const std::int64_t file_rows =
+            output.file < 0 ? 0 : workers * kStripRows * pairs.columns() * output.item_bytes();
+        claim(plan.bytes(table, pairs, workers) + file_rows);
+    }
     const RowOutput rows(table, pairs, estimator, found, integer, *plan.kernels, output);
     if (plan.arithmetic == Arithmetic::frequency) {
         const std::vector<double> values = frequencies(table);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <new>
 #include <utility>
 
@@ -10,6 +11,9 @@
 #endif
 
 namespace phylo {
+
+/// Told the bytes that are about to be taken; throws where they are too many.
+using Claim = std::function<void(std::int64_t bytes)>;
 
 /// Memory for plain values, not initialised, aligned to cache lines; large buffers ask for large
 /// pages, which are far quicker to touch first.

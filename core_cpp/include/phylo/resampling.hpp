@@ -6,6 +6,7 @@
 #include <span>
 
 #include "phylo/allele_table.hpp"
+#include "phylo/buffer.hpp"
 #include "phylo/parallel.hpp"
 #include "phylo/similarity.hpp"
 
@@ -27,9 +28,6 @@ struct ErrorArrays {
     std::span<double> distance_bias;
     std::span<double> distance_error;
 };
-
-/// Told the bytes that are about to be taken; throws where they are too many.
-using Claim = std::function<void(std::int64_t bytes)>;
 
 class ResamplingPlan;
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "phylo/allele_table.hpp"
+#include "phylo/buffer.hpp"
 #include "phylo/parallel.hpp"
 #include "phylo/self_terms.hpp"
 #include "phylo/similarity_plan.hpp"
@@ -46,9 +47,10 @@ struct Output {
 /// depend on threads, instruction set or order either. O(pairs x dense columns + shared rare
 /// alleles of all pairs + nnz) time. Throws InputError when a numerator might exceed kExactLimit,
 /// Interrupted when asked to stop, std::system_error when the file cannot be written.
-/// Returns whether some pair is NaN.
+/// Returns whether some pair is NaN. `claim` is told the bytes of panels, lists and workers before
+/// they are taken; it throws where they are too many.
 bool compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
-             const Output& output, const StopRequest& stop = {});
+             const Output& output, const StopRequest& stop = {}, const Claim& claim = {});
 
 /// Multiply-adds of bytes that `threads` threads of this processor do a second, measured for
 /// some 20 ms on operands that stay in the first cache: the ceiling of dense columns.
