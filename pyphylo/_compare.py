@@ -128,10 +128,15 @@ class Comparison:
             return (rows * (rows - 1) // 2,)
         return rows, rows if self.other is None else len(self.other.models)
 
-    def values(self) -> NDArray[Any]:
-        """Compute. A result in a file is mapped, read-only."""
+    def values(self, stacklevel: int = 3) -> NDArray[Any]:
+        """Compute. A result in a file is mapped, read-only.
+
+        Warnings point `stacklevel` calls up: to who called the public function.
+        """
         joined = self.table if self.other is None else self.table.join(self.other)
-        core = _usable_cells(joined) if self.estimator == "unbiased" else joined._core
+        core = (
+            _usable_cells(joined, stacklevel + 1) if self.estimator == "unbiased" else joined._core
+        )
         self._require_memory(core)
         if isinstance(self.out, Path):
             values, any_nan = self._into_file(core, self.out)
@@ -146,7 +151,7 @@ class Comparison:
                 others,
                 self.quantity,
                 symmetric=self.other is None,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
         return values
 
@@ -271,6 +276,11 @@ def with_known(comparison: Comparison, known: Any, wanted: type[LabelledMatrix])
         raise InputError(f"known must be a {wanted.__name__}, not {type(known).__name__}")
     if other is not None:
         raise InputError("known values are of all pairs of one table: leave out `other`")
+    if known.dtype.itemsize < comparison.dtype.itemsize:
+        raise InputError(
+            f"known holds {known.dtype}, which has not the bits of a {comparison.dtype} result: "
+            f"ask for dtype='{known.dtype}'"
+        )
     _check_origin(comparison, known)
     place = {name: i for i, name in enumerate(table.models)}
     strange = [name for name in known.ids if name not in place]
@@ -282,11 +292,11 @@ def with_known(comparison: Comparison, known: Any, wanted: type[LabelledMatrix])
     values[np.ix_(old, old)] = known.values
     if len(new):
         fresh = table.select(models=[table.models[i] for i in new])
-        own = replace(comparison, table=fresh, out=None, condensed=False).values()
+        own = replace(comparison, table=fresh, out=None, condensed=False).values(4)
         values[np.ix_(new, new)] = own
     if len(new) and len(old):
         rest = table.select(models=list(known.ids))
-        across = replace(comparison, table=fresh, other=rest, out=None, condensed=False).values()
+        across = replace(comparison, table=fresh, other=rest, out=None, condensed=False).values(4)
         values[np.ix_(new, old)] = across
         values[np.ix_(old, new)] = across.T
     return comparison._delivered(values)
@@ -386,7 +396,7 @@ def _gpu(device: Any) -> torch.device | None:
     return None if found.type == "cpu" else found
 
 
-def _usable_cells(table: AlleleTable) -> _core.AlleleTable:
+def _usable_cells(table: AlleleTable, stacklevel: int) -> _core.AlleleTable:
     """The table without cells too small for an unbiased self term; says what was dropped."""
     core = table._core.drop_single_probe_cells()
     before, after = table.summary()[1], core.summary()[1]
@@ -403,7 +413,7 @@ def _usable_cells(table: AlleleTable) -> _core.AlleleTable:
         f"{after - before} cells have fewer than two probes or draws and count as missing under "
         "'unbiased'",
         PyphyloWarning,
-        stacklevel=4,
+        stacklevel=stacklevel,
     )
     return core
 

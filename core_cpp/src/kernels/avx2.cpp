@@ -86,7 +86,6 @@ const KernelSet kAvx2Kernels = {.name = "avx2",
                                 .distances = distances,
                                 .narrow = narrow,
                                 .u8_rate = 200e9,
-                                .i16_rate = 100e9,
-                                .f64_rate = 25e9};
+                                .i16_rate = 100e9};
 
 }  // namespace phylo

@@ -50,7 +50,6 @@ const KernelSet kAvx512VnniKernels = {.name = "avx512-vnni",
                                       .distances = distances,
                                       .narrow = narrow,
                                       .u8_rate = 450e9,
-                                      .i16_rate = 225e9,
-                                      .f64_rate = 50e9};
+                                      .i16_rate = 225e9};
 
 }  // namespace phylo

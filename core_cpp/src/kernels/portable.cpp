@@ -53,7 +53,6 @@ const KernelSet kPortableKernels = {.name = "portable",
                                     .distances = distances,
                                     .narrow = narrow,
                                     .u8_rate = 10e9,
-                                    .i16_rate = 10e9,
-                                    .f64_rate = 10e9};
+                                    .i16_rate = 10e9};
 
 }  // namespace phylo
