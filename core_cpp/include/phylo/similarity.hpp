@@ -47,8 +47,8 @@ struct Output {
 /// alleles of all pairs + nnz) time. Throws InputError when a numerator might exceed kExactLimit,
 /// Interrupted when asked to stop, std::system_error when the file cannot be written.
 /// Returns whether some pair is NaN.
-bool compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator,
-                           int threads, const Output& output, const StopRequest& stop = {});
+bool compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
+             const Output& output, const StopRequest& stop = {});
 
 /// Multiply-adds of bytes that `threads` threads of this processor do a second, measured for
 /// some 20 ms on operands that stay in the first cache: the ceiling of dense columns.
