@@ -225,10 +225,13 @@ class Packer {
                 operands_.postings[place.next] = P(m - pairs_.column_begin, own);
                 ++place.next;
             }
-            // In a square call only models after this one: each pair once.
-            const std::uint32_t first = pairs_.symmetric ? place.next : lists_.begins[index(rare)];
-            *turn = {.begin = first, .end = place.end, .value = own};
-            turn += work.run.rows && first < place.end ? 1 : 0;
+            if (work.run.rows) {  // else `turn` is another run's
+                // In a square call only models after this one: each pair once.
+                const std::uint32_t first =
+                    pairs_.symmetric ? place.next : lists_.begins[index(rare)];
+                *turn = {.begin = first, .end = place.end, .value = own};
+                turn += first < place.end ? 1 : 0;
+            }
         }
         work.turn = turn;
     }
