@@ -5,6 +5,7 @@
 #include "kernel_sets.hpp"
 #include "tiles.hpp"
 
+// NOLINTBEGIN(portability-simd-intrinsics): a file of one set, each with its own instructions.
 namespace phylo {
 namespace {
 
@@ -53,3 +54,4 @@ const KernelSet kAvx512VnniKernels = {.name = "avx512-vnni",
                                       .i16_rate = 225e9};
 
 }  // namespace phylo
+// NOLINTEND(portability-simd-intrinsics)
