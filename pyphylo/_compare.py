@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pyphylo import _core
-from pyphylo._files import atomic_path, check_target
-from pyphylo._matrix import LabelledMatrix
+from pyphylo._files import check_target
+from pyphylo._matrix import LabelledMatrix, triangle_of
 from pyphylo._memory import byte_count, human_bytes, require_memory
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError, PyphyloWarning
@@ -132,25 +132,28 @@ class Comparison:
 
     def values(self) -> NDArray[Any]:
         """Compute. A result in a file is mapped, read-only."""
+        values, any_nan = self._computed(5)
+        if any_nan:
+            self._warn(values, 4)
+        return values
+
+    def _computed(self, stacklevel: int) -> tuple[NDArray[Any], bool]:
+        """Values, and whether one is NaN; `stacklevel` is of warnings of dropped cells."""
         joined = self.table if self.other is None else self.table.join(self.other)
-        core = usable_cells(joined) if self.estimator == "unbiased" else joined._core
+        core = joined._core
+        if self.estimator == "unbiased":
+            core = usable_cells(joined, stacklevel)
         self._claim(0)
         if isinstance(self.out, Path):
-            values, any_nan = self._into_file(core, self.out)
-        else:
-            values = np.empty(self.shape, self.dtype) if self.out is None else self.out
-            any_nan = self._into_array(core, values)
-        if any_nan:
-            others = self.table.models if self.other is None else self.other.models
-            warn_of_nan(
-                values,
-                self.table.models,
-                others,
-                self.quantity,
-                symmetric=self.other is None,
-                stacklevel=4,
-            )
-        return values
+            return self._into_file(core, self.out)
+        values = np.empty(self.shape, self.dtype) if self.out is None else self.out
+        return values, self._into_array(core, values)
+
+    def _warn(self, values: NDArray[Any], stacklevel: int) -> None:
+        ids = self.table.models
+        others = ids if self.other is None else self.other.models
+        square = self.other is None
+        warn_of_nan(values, ids, others, self.quantity, symmetric=square, stacklevel=stacklevel)
 
     def _empty(self) -> NDArray[Any]:
         size = self.dtype.itemsize * int(np.prod(self.shape))
@@ -159,9 +162,11 @@ class Comparison:
 
     def _delivered(self, square: NDArray[Any]) -> NDArray[Any]:
         """Values of a whole square, in the layout and the place that are wanted."""
-        values = square[np.triu_indices(len(square), 1)] if self.condensed else square
+        values = triangle_of(square) if self.condensed else square
         if isinstance(self.out, Path):
-            atomic_path(self.out, lambda part: _save_array(part, values))
+            from pyphylo.io.npy import replace_numbers
+
+            replace_numbers(self.out, lambda part: _save_array(part, values))
             mapped: NDArray[Any] = np.load(self.out, mmap_mode="r")
             return mapped
         if self.out is None:
@@ -198,6 +203,8 @@ class Comparison:
 
     def _into_file(self, core: _core.AlleleTable, path: Path) -> tuple[NDArray[Any], bool]:
         """Fill a .npy file, strip by strip, which takes its place when it is whole."""
+        from pyphylo.io.npy import replace_numbers
+
         any_nan = False
 
         def fill(part: Path) -> None:
@@ -224,7 +231,7 @@ class Comparison:
                     self._claim,
                 )
 
-        atomic_path(path, fill)
+        replace_numbers(path, fill)
         return np.load(path, mmap_mode="r"), any_nan
 
     def _from_device(
@@ -264,6 +271,11 @@ def with_known(comparison: Comparison, known: Any, wanted: type[LabelledMatrix])
         raise InputError(f"known must be a {wanted.__name__}, not {type(known).__name__}")
     if other is not None:
         raise InputError("known values are of all pairs of one table: leave out `other`")
+    if known.dtype.itemsize < comparison.dtype.itemsize:
+        raise InputError(
+            f"known holds {known.dtype}, which has not the bits of a {comparison.dtype} result: "
+            f"ask for dtype='{known.dtype}'"
+        )
     _check_origin(comparison, known)
     place = {name: i for i, name in enumerate(table.models)}
     strange = [name for name in known.ids if name not in place]
@@ -271,17 +283,18 @@ def with_known(comparison: Comparison, known: Any, wanted: type[LabelledMatrix])
         raise InputError(f"known has models that the table lacks: {some_names(strange)}")
     old = np.array([place[name] for name in known.ids], dtype=np.intp)
     new = np.setdiff1d(np.arange(len(place)), old)
-    values = replace(comparison, out=None, condensed=False)._empty()
+    plain = replace(comparison, out=None, condensed=False)
+    values = plain._empty()
     values[np.ix_(old, old)] = known.values
     if len(new):
         fresh = table.select(models=[table.models[i] for i in new])
-        own = replace(comparison, table=fresh, out=None, condensed=False).values()
-        values[np.ix_(new, new)] = own
+        values[np.ix_(new, new)] = replace(plain, table=fresh)._computed(5)[0]
     if len(new) and len(old):
         rest = table.select(models=list(known.ids))
-        across = replace(comparison, table=fresh, other=rest, out=None, condensed=False).values()
+        across = replace(plain, table=fresh, other=rest)._computed(5)[0]
         values[np.ix_(new, old)] = across
         values[np.ix_(old, new)] = across.T
+    plain._warn(values, 4)
     return comparison._delivered(values)
 
 
@@ -379,7 +392,7 @@ def _gpu(device: Any) -> torch.device | None:
     return None if found.type == "cpu" else found
 
 
-def usable_cells(table: AlleleTable) -> _core.AlleleTable:
+def usable_cells(table: AlleleTable, stacklevel: int) -> _core.AlleleTable:
     """The table without cells too small for an unbiased self term; says what was dropped."""
     core = table._core.drop_single_probe_cells()
     before, after = table.summary()[1], core.summary()[1]
@@ -396,7 +409,7 @@ def usable_cells(table: AlleleTable) -> _core.AlleleTable:
         f"{after - before} cells have fewer than two probes or draws and count as missing under "
         "'unbiased'",
         PyphyloWarning,
-        stacklevel=4,
+        stacklevel=stacklevel,
     )
     return core
 

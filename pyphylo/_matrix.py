@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyphylo.io.raw import RawMatrix
 
-__all__ = ["LabelledMatrix"]
+__all__ = ["LabelledMatrix", "triangle_of"]
 
 _M = TypeVar("_M", bound="LabelledMatrix")
 
@@ -153,12 +153,7 @@ class LabelledMatrix:
         """
         if self._values.ndim == 1:
             return self._values
-        n = len(self.ids)
-        triangle = np.empty(n * (n - 1) // 2, self.dtype)
-        start = 0
-        for i, row in enumerate(self._values):
-            triangle[start : start + n - 1 - i] = row[i + 1 :]
-            start += n - 1 - i
+        triangle = triangle_of(self._values)
         triangle.setflags(write=False)
         return triangle
 
@@ -269,6 +264,17 @@ class LabelledMatrix:
             return cls(raw.values, raw.ids, allow_nan=allow_nan, provenance=raw.provenance)
         except InputError as error:
             raise InputError(f"{str(path)!r}: {error}") from None
+
+
+def triangle_of(square: NDArray[Any]) -> NDArray[Any]:
+    """The upper triangle of a square by rows."""
+    n = len(square)
+    triangle = np.empty(n * (n - 1) // 2, square.dtype)
+    start = 0
+    for i, row in enumerate(square):
+        triangle[start : start + n - 1 - i] = row[i + 1 :]
+        start += n - 1 - i
+    return triangle
 
 
 def _square_of(triangle: NDArray[Any], n: int, diagonal: float) -> NDArray[Any]:

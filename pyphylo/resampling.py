@@ -314,7 +314,7 @@ def resample_similarity(
     else:
         checked = checked_weights(weights, len(table.genes))
         origin = "weights"
-    core = usable_cells(table) if estimator == "unbiased" else table._core
+    core = usable_cells(table, 3) if estimator == "unbiased" else table._core
     checked.setflags(write=False)
     return Replicates(
         _prepared(core, estimator, checked),
@@ -381,7 +381,7 @@ def similarity_errors(
     weights = gene_weights(len(table.genes), method, n, seed, block)
     pairs = len(table.models) * (len(table.models) - 1) // 2
     require_memory(48 * pairs, f"errors of {pairs} pairs")
-    core = usable_cells(table) if estimator == "unbiased" else table._core
+    core = usable_cells(table, 3) if estimator == "unbiased" else table._core
     # The first replicate is the estimate itself.
     weights = np.concatenate([np.ones((1, len(table.genes)), np.int64), weights])
     arrays = _prepared(core, estimator, weights).errors(method == "jackknife", floor, n_threads)

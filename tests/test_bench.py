@@ -35,7 +35,7 @@ def call(capsys, *argv):
 def test_json(capsys):
     code, out, err = call(
         capsys, "similarity", "--models", 5, 30, "--genes", 3, "--threads", 1, 2, "--repeats", 3,
-        "--json",
+        "--dtype", "float32", "--json",
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert out.count("\n") == 1
@@ -45,7 +45,7 @@ def test_json(capsys):
     assert settings == [(5, 1), (5, 2), (30, 1), (30, 2)]
     for r in data["results"]:
         table = pp.simulate.simulate_table(r["models"], 3)
-        assert (r["genes"], r["nnz"], r["dtype"]) == (3, table.nnz, "float64")
+        assert (r["genes"], r["nnz"], r["dtype"]) == (3, table.nnz, "float32")
         assert r["version"] == pp.__version__
         assert r["isa"] == _core.kernel_instruction_set()
         assert len(r["seconds"]) == 3
@@ -55,6 +55,16 @@ def test_json(capsys):
         assert r["pairs_per_s"] == pytest.approx(pairs / statistics.median(r["seconds"]))
         assert r["pair_genes_per_s"] == pytest.approx(3 * r["pairs_per_s"])
         assert 0 <= r["peak_bytes"] < 100 * MIB
+        assert 0 < r["share_of_integer_peak"] < 1
+
+
+def test_alleles_of_one_model_each_are_not_multiplied(tmp_path):
+    path = tmp_path / "table.pyphylo"
+    models = [f"m{k}" for k in range(60)]
+    alleles = [f"a{k}" for k in range(60)]
+    pp.AlleleTable.from_counts(models, ["g"], range(60), [0] * 60, alleles, [3] * 60).save(path)
+    measured = similarity._measure(str(path), 1, 1, "float64")
+    assert measured["share_of_integer_peak"] == 0
 
 
 def test_memory_holds_the_result(capsys):

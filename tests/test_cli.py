@@ -164,7 +164,55 @@ def test_info(capsys):
     data = call_json(capsys, "info")
     assert data["pyphylo"] == data["core"] == pp.__version__
     assert data["threads"] >= 1
+    assert "similarity" not in data
     assert call(capsys, "info")[0] == 0
+
+
+def test_info_of_a_store_tells_the_plan(capsys, tmp_path, completions):
+    store, file = tmp_path / "store", tmp_path / "table.pyphylo"
+    call(capsys, "import", completions, "--store", store)
+    table = pp.AlleleTable.from_store(pp.SampleStore.open(store))
+    table.save(file)
+    plan = call_json(capsys, "info", store, "--threads", 2)["similarity"]
+    assert plan == call_json(capsys, "info", file, "--threads", 2)["similarity"]
+    assert (plan["models"], plan["genes"], plan["nnz"]) == (4, 2, table.nnz)
+    assert (plan["arithmetic"], plan["sum_bits"], plan["threads"]) == ("u8", 32, 2)
+    # Of each gene x, y and z are in two models or three.
+    kinds = [plan[f"{kind}_alleles"] for kind in ("dense", "rare", "private")]
+    assert sum(kinds) == plan["alleles"] == 6
+    assert plan["private_alleles"] == 0
+    assert plan["least_holders"] >= 2
+    assert plan["dense_seconds"] + plan["rare_seconds"] > 0
+    assert plan["work_bytes"] > 0
+    assert (plan["float64_square_bytes"], plan["float32_condensed_bytes"]) == (128, 24)
+    code, out, err = call(capsys, "info", store)
+    assert (code, err) == (0, "")
+    assert "128 bytes as a float64 square" in out
+    assert "u8 (counts in 8 bits)" in out
+
+
+def test_info_of_counts_that_are_too_large_for_panels(capsys, tmp_path):
+    file = tmp_path / "table.pyphylo"
+    n = 40_000
+    pp.AlleleTable.from_counts(
+        ["a", "b"], ["g"], [0, 0, 1, 1], [0] * 4, ["x", "y"] * 2, [n, 1, 1, n]
+    ).save(file)
+    plan = call_json(capsys, "info", file)["similarity"]
+    assert (plan["arithmetic"], plan["least_holders"], plan["dense_alleles"]) == ("wide", None, 0)
+    assert "no allele multiplied densely" in call(capsys, "info", file)[1]
+
+
+def test_info_refuses_what_it_cannot_plan(capsys, tmp_path, monkeypatch):
+    refused(capsys, "does not exist", "info", tmp_path / "none")
+    refused(capsys, "not a pyphylo store", "info", tmp_path)
+    one = tmp_path / "one.pyphylo"
+    pp.AlleleTable.from_counts(["a"], ["g"], [0], [0], ["x"], [2]).save(one)
+    refused(capsys, "1 models have no pair", "info", one)
+    monkeypatch.setenv("PYPHYLO_ISA", "portable")
+    assert call_json(capsys, "info")["isa"] == "portable"
+    monkeypatch.setenv("PYPHYLO_ISA", "mmx")
+    refused(capsys, "PYPHYLO_ISA asks for the instruction set 'mmx'; usable here: ", "info")
+    refused(capsys, "'mmx'", "bench", "similarity", "--models", 3, "--genes", 1, "--repeats", 1)
 
 
 @pytest.mark.parametrize(

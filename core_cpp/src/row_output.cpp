@@ -62,9 +62,8 @@ RowOutput::RowOutput(const AlleleTable& table, const Pairs& pairs, Estimator est
     if (integer && !scan.ragged) {
         terms_ = whole_terms(table, estimator, scan);
         // A run that has no pair (one model) has no NaN either.
-        found_nan_.store(
-            pairs.count() > 0 &&
-            std::any_of(terms_.begin(), terms_.end(), [](double term) { return !(term > 0.0); }));
+        found_nan_.store(pairs.count() > 0 &&
+                         std::ranges::any_of(terms_, [](double term) { return !(term > 0.0); }));
     } else {
         shared_terms_ = std::make_unique<SelfTerms>(table, estimator, summarise(table));
     }

@@ -103,7 +103,7 @@ class RunScanner {
         std::int32_t* holders = run_.holders.data();
         std::int64_t& one_n = scan_.probes[index(m)];
         std::int64_t& bound = bounds_[index(m - run_.begin)];
-        std::int64_t squares = 0;
+        std::uint64_t squares = 0;  // wraps only where the bound refuses the table
         std::int32_t largest = 0;
         std::int64_t e = next_[index(m - run_.begin)];
         const std::int64_t row_end = table_.indptr[index(m) + 1];
@@ -116,7 +116,7 @@ class RunScanner {
             for (; e < row_end && columns[e] < gene_end; ++e) {
                 const std::int32_t count = counts[e];
                 n += count;
-                squares += std::int64_t{count} * count;
+                squares += static_cast<std::uint64_t>(std::int64_t{count} * count);
                 largest = std::max(largest, count);
                 ++holders[columns[e]];
             }
@@ -128,7 +128,8 @@ class RunScanner {
             ++found_.cells;
         }
         next_[index(m - run_.begin)] = e;
-        scan_.squares[index(m)] += squares;
+        std::int64_t& sum = scan_.squares[index(m)];
+        sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) + squares);
         found_.largest_count = std::max<std::int64_t>(found_.largest_count, largest);
     }
 

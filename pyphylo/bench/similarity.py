@@ -25,7 +25,12 @@ __all__ = ["bench_similarity", "rows_of"]
 
 
 def bench_similarity(
-    models: Sequence[int], *, n_genes: int = 128, threads: Sequence[int] = (1,), repeats: int = 5
+    models: Sequence[int],
+    *,
+    n_genes: int = 128,
+    threads: Sequence[int] = (1,),
+    repeats: int = 5,
+    dtype: str = "float64",
 ) -> list[dict[str, Any]]:
     """Measure all pairs of simulated tables, each setting in a process of its own.
 
@@ -39,6 +44,8 @@ def bench_similarity(
     n_genes, repeats : int
     threads : sequence of int
         Numbers of threads; 0: all that this process may use.
+    dtype : {"float64", "float32"}
+        Of the result.
 
     Returns
     -------
@@ -48,7 +55,10 @@ def bench_similarity(
         ``construction_seconds`` (`AlleleTable.from_counts` of the table's
         rows, once), ``seconds`` (all repeats), ``pairs_per_s`` and
         ``pair_genes_per_s`` (by the median), ``peak_bytes`` (what a call adds
-        to the process's memory at its highest, result included).
+        to the process's memory at its highest, result included),
+        ``share_of_integer_peak`` (multiply-adds of dense alleles over the
+        median of the whole call, as a share of what the kernels were just
+        measured to reach on operands in cache).
     """
     for n_models in models:
         if n_models < 2:
@@ -60,7 +70,7 @@ def bench_similarity(
                 path = Path(folder) / "table.pyphylo"
                 about = _save_table(path, n_models, n_genes)
                 for n_threads in threads:
-                    measured = in_fresh_process(_measure, str(path), n_threads, repeats)
+                    measured = in_fresh_process(_measure, str(path), n_threads, repeats, dtype)
                     results.append(_summary({**about, **measured}, n_threads))
                     bar.update()
     return results
@@ -90,20 +100,24 @@ def rows_of(table: AlleleTable) -> tuple[Any, ...]:
     return table.models, table.genes, model, gene.astype(np.int32), alleles, counts.data
 
 
-def _measure(path: str, n_threads: int, repeats: int) -> dict[str, Any]:
+def _measure(path: str, n_threads: int, repeats: int, dtype: str) -> dict[str, Any]:
     """Memory of one call and seconds of `repeats` more, on the table of a file."""
     table = AlleleTable.load(path)
-    call = partial(nei_similarity, n_threads=n_threads)
+    call = partial(nei_similarity, n_threads=n_threads, dtype=dtype)
     fresh = partial(table.select, models=table.models)
     # Code is read from disk at its first use; that is no part of the measurement.
     result = call(table.select(models=table.models[:2]))
     subject = fresh()
     peak = added_memory(partial(call, subject))
     del subject
+    seconds = repeated_seconds(call, fresh, repeats)
+    plan = _core.plan_similarity(table._core, -1, n_threads, False)
+    reached = plan["dense_multiply_adds"] / statistics.median(seconds)
     return {
         "dtype": result.dtype.name,
-        "seconds": repeated_seconds(call, fresh, repeats),
+        "seconds": seconds,
         "peak_bytes": peak,
+        "share_of_integer_peak": reached / _core.integer_peak(n_threads),
     }
 
 
@@ -124,4 +138,5 @@ def _summary(measured: dict[str, Any], n_threads: int) -> dict[str, Any]:
         "pairs_per_s": pairs_per_s,
         "pair_genes_per_s": pairs_per_s * genes,
         "peak_bytes": measured["peak_bytes"],
+        "share_of_integer_peak": measured["share_of_integer_peak"],
     }

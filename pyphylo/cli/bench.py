@@ -48,6 +48,7 @@ def _add_similarity(kernels: Any) -> None:
         help="one or more numbers of threads, 0: all there are; default 1",
     )
     parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="default 5")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     add_json(parser)
     parser.set_defaults(run=_similarity)
 
@@ -58,9 +59,23 @@ def _similarity(args: argparse.Namespace) -> Outcome:
 
     models = args.models or SIZES[args.size or "fast"]
     results = bench_similarity(
-        models, n_genes=args.genes, threads=args.threads, repeats=args.repeats
+        models,
+        n_genes=args.genes,
+        threads=args.threads,
+        repeats=args.repeats,
+        dtype=args.dtype,
     )
-    header = ["models", "genes", "entries", "threads", "building", "median", "pairs/s", "memory"]
+    header = [
+        "models",
+        "genes",
+        "entries",
+        "threads",
+        "building",
+        "median",
+        "pairs/s",
+        "memory",
+        "of peak",
+    ]
     rows = [
         [
             str(r["models"]),
@@ -71,6 +86,7 @@ def _similarity(args: argparse.Namespace) -> Outcome:
             f"{statistics.median(r['seconds']):.4f} s",
             f"{r['pairs_per_s']:.3g}",
             human_bytes(r["peak_bytes"]),
+            f"{r['share_of_integer_peak']:.0%}",
         ]
         for r in results
     ]

@@ -1,4 +1,4 @@
-"""``pyphylo info``: build, instruction set, threads, versions."""
+"""``pyphylo info``: build, instruction set, threads, versions; a table's similarity plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from pyphylo.cli._common import Outcome, add_json
+from pyphylo.cli._common import Outcome, add_json, add_threads, positive
+from pyphylo.cli._plan import plan_lines, plan_of, table_at
 
 __all__ = ["add_parser"]
 
@@ -31,8 +32,17 @@ _LIBRARIES = [
 def add_parser(commands: Any, name: str) -> None:
     """Register the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help="build, instruction set, threads, versions"
+        name,
+        help="build, instruction set, threads, versions",
+        description="Build, instruction set, threads, versions. With STORE also how its models "
+        "would be compared, what that costs and the memory it takes.",
     )
+    parser.add_argument(
+        "store", nargs="?", metavar="STORE", help="a store, or the file of an allele table"
+    )
+    parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")
+    parser.add_argument("--chars", type=positive, default=4, metavar="N", help="allele length")
+    add_threads(parser)
     add_json(parser)
     parser.set_defaults(run=_run)
 
@@ -65,8 +75,19 @@ def _run(args: argparse.Namespace) -> Outcome:
         "memory": "unknown" if memory is None else f"{human_bytes(memory)} available",
         **{library: version or "not installed" for library, version in versions.items()},
     }
-    width = max(map(len, shown))
-    return Outcome("\n".join(f"{key:{width}}  {value}" for key, value in shown.items()), data)
+    text = _aligned(shown)
+    if args.store is not None:
+        from pyphylo.alleles import AlleleRule
+
+        table = table_at(args.store, AlleleRule(args.preset, chars=args.chars))
+        data["similarity"] = plan_of(table, args.threads)
+        text += f"\n\nsimilarity of {args.store}\n" + _aligned(plan_lines(data["similarity"]))
+    return Outcome(text, data)
+
+
+def _aligned(lines: dict[str, Any]) -> str:
+    width = max(map(len, lines))
+    return "\n".join(f"{key:{width}}  {value}" for key, value in lines.items())
 
 
 def _version(library: str) -> str | None:

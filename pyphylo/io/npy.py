@@ -7,8 +7,9 @@ and the provenance.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from pyphylo.io.raw import RawMatrix
 if TYPE_CHECKING:
     from pyphylo._matrix import LabelledMatrix
 
-__all__ = ["read", "write", "write_names"]
+__all__ = ["read", "replace_numbers", "write", "write_names"]
 
 _FORMAT = "pyphylo-mapped-matrix"
 
@@ -32,8 +33,22 @@ def write(matrix: LabelledMatrix, path: Path) -> None:
             with part.open("wb") as handle:
                 np.save(handle, matrix.stored, allow_pickle=False)
 
-        atomic_path(path, fill)
+        replace_numbers(path, fill)
     write_names(matrix, path)
+
+
+def replace_numbers(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write an array, which takes the place of the one in `path`, atomically.
+
+    The names of the old one go first. Whoever is killed before the new names are there
+    leaves a matrix that is refused, never one whose numbers bear the names of others.
+    """
+
+    def fill_and_forget(part: Path) -> None:
+        fill(part)
+        _beside(path).unlink(missing_ok=True)
+
+    atomic_path(path, fill_and_forget)
 
 
 def write_names(matrix: LabelledMatrix, path: Path) -> None:
@@ -60,8 +75,7 @@ def read(path: Path) -> RawMatrix:
         ) from None
     except (ValueError, RecursionError):
         raise FileFormatError(f"{str(beside)!r} is not JSON") from None
-    known = isinstance(about, dict) and about.get("format") == _FORMAT and about.get("version") == 1
-    if not known or not all(isinstance(name, str) for name in about.get("ids", [0])):
+    if not _is_known(about):
         raise FileFormatError(f"{str(beside)!r} is not of this version of pyphylo")
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -69,9 +83,16 @@ def read(path: Path) -> RawMatrix:
         raise FileFormatError(f"{str(path)!r} is not a whole NumPy array: {error}") from None
     if values.dtype not in (np.float32, np.float64) or list(values.shape) != about.get("shape"):
         raise FileFormatError(f"{str(path)!r} is not the array that {beside.name!r} describes")
-    return RawMatrix(
-        about["ids"], values, about.get("kind"), about.get("provenance", {}), mapped=True
-    )
+    return RawMatrix(about["ids"], values, about.get("kind"), about["provenance"], mapped=True)
+
+
+def _is_known(about: Any) -> bool:
+    """Whether what lies beside the numbers is what `write_names` writes."""
+    if not isinstance(about, dict) or (about.get("format"), about.get("version")) != (_FORMAT, 1):
+        return False
+    ids = about.get("ids")
+    named = isinstance(ids, list) and all(isinstance(name, str) for name in ids)
+    return named and isinstance(about.get("provenance"), dict)
 
 
 def _beside(path: Path) -> Path:

@@ -60,7 +60,6 @@ struct KernelSet {
     /// Multiply-adds a second on a core, in round numbers, for cost models.
     double u8_rate;
     double i16_rate;
-    double f64_rate;
 };
 
 /// Sets that this build has and this processor runs, slowest first: "portable", then any of

@@ -33,7 +33,6 @@ const KernelSet kAvxVnniKernels = {.name = "avx-vnni",
                                    .distances = distances,
                                    .narrow = narrow,
                                    .u8_rate = 225e9,
-                                   .i16_rate = 112e9,
-                                   .f64_rate = 25e9};
+                                   .i16_rate = 112e9};
 
 }  // namespace phylo

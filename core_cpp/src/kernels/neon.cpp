@@ -62,7 +62,6 @@ const KernelSet kNeonKernels = {.name = "neon",
                                 .distances = distances,
                                 .narrow = narrow,
                                 .u8_rate = 60e9,
-                                .i16_rate = 30e9,
-                                .f64_rate = 12e9};
+                                .i16_rate = 30e9};
 
 }  // namespace phylo
