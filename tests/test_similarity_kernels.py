@@ -275,3 +275,32 @@ def test_an_unusable_instruction_set_is_refused(monkeypatch):
         pp.nei_similarity(table)
     monkeypatch.setenv("PYPHYLO_ISA", "")
     assert len(pp.nei_similarity(table)) == 3
+
+
+@pytest.mark.parametrize("estimator", ["plugin", "unbiased"])
+def test_every_model_may_lack_genes_of_its_own(estimator):
+    """Beyond some hundred patterns of missing genes self terms are found in another way."""
+    rng = np.random.default_rng(11)
+    n, genes = 400, 12
+    cells = np.argwhere(rng.random((n, genes)) < 0.6)
+    rows = np.repeat(cells, 8, axis=0)
+    alleles = [f"a{k}" for k in rng.zipf(1.6, len(rows)) % 30]
+    names = [f"m{i}" for i in range(n)], [f"g{i}" for i in range(genes)]
+    ones = np.ones(len(rows), int)
+    table = pp.AlleleTable.from_counts(*names, rows[:, 0], rows[:, 1], alleles, ones)
+    assert len(np.unique(cells_of(table), axis=0)) > 256
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pp.PyphyloWarning)
+        whole = pp.nei_similarity(table, estimator=estimator).values
+        few = pp.nei_similarity(table.select(models=table.models[:150]), estimator=estimator)
+    assert np.array_equal(whole[:150, :150], few.values, equal_nan=True)
+
+
+def cells_of(table):
+    """Which genes each model has."""
+    core = table._core
+    model = np.repeat(np.arange(core.n_models), np.diff(core.indptr))
+    gene = np.searchsorted(core.gene_offsets, core.columns, side="right") - 1
+    present = np.zeros((core.n_models, core.n_genes), bool)
+    present[model, gene] = True
+    return present

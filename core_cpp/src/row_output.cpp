@@ -65,7 +65,7 @@ RowOutput::RowOutput(const AlleleTable& table, const Pairs& pairs, Estimator est
         found_nan_.store(pairs.count() > 0 &&
                          std::ranges::any_of(terms_, [](double term) { return !(term > 0.0); }));
     } else {
-        shared_terms_ = std::make_unique<SelfTerms>(table, estimator, summarise(table));
+        pair_terms_ = std::make_unique<PairTerms>(table, pairs, estimator, kernels);
     }
 }
 
@@ -89,15 +89,16 @@ Item* RowOutput::place(std::int64_t row, Scratch& scratch) const noexcept {
     return reinterpret_cast<Item*>(scratch.file_rows.data()) + position(row) - strip_begin(strip);
 }
 
-void RowOutput::begin_strip(std::int64_t /*row_begin*/, std::int64_t /*row_end*/,
-                            Scratch& scratch) const {
-    if (scratch.selves.size() > 0) {
-        return;
+void RowOutput::begin_strip(std::int64_t row_begin, std::int64_t row_end, Scratch& scratch) const {
+    if (scratch.selves.size() == 0) {
+        scratch.selves = Buffer<double>(pairs_.columns() + 1);
+        scratch.values = Buffer<double>(pairs_.columns() + 1);
+        if (output_.file >= 0) {
+            scratch.file_rows = Buffer<char>(kStripRows * pairs_.columns() * output_.item_bytes());
+        }
     }
-    scratch.selves = Buffer<double>(pairs_.columns() + 1);
-    scratch.values = Buffer<double>(pairs_.columns() + 1);
-    if (output_.file >= 0) {
-        scratch.file_rows = Buffer<char>(kStripRows * pairs_.columns() * output_.item_bytes());
+    if (pair_terms_) {
+        pair_terms_->begin_strip(row_begin, row_end, scratch.terms);
     }
 }
 
@@ -109,11 +110,8 @@ void RowOutput::find_values(std::int64_t row, const Sum* numerators, Scratch& sc
     const std::int64_t model = pairs_.row_begin + row;
     double self = 1.0;
     const double* selves = scratch.selves.data();
-    if (shared_terms_) {
-        for (std::int64_t j = 0; j < count; ++j) {
-            const std::int64_t other = pairs_.column_begin + begin + j;
-            scratch.selves[j] = (*shared_terms_)(model, other) * (*shared_terms_)(other, model);
-        }
+    if (pair_terms_) {
+        pair_terms_->products(row, begin, scratch.terms, scratch.selves.data());
         if (std::any_of(selves, selves + count, [](double product) { return !(product > 0.0); })) {
             // The diagonal of a square call is 1 whatever the product.
             const std::int64_t own = pairs_.one_side() ? row - begin : -1;

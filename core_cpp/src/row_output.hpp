@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "pair_terms.hpp"
 #include "phylo/buffer.hpp"
 #include "phylo/similarity.hpp"
 
@@ -22,6 +23,7 @@ class RowOutput {
         Buffer<double> selves;   ///< of one row's columns
         Buffer<double> values;   ///< of one row
         Buffer<char> file_rows;  ///< a strip that goes to a file
+        PairTerms::Strip terms;
     };
 
     void begin_strip(std::int64_t row_begin, std::int64_t row_end, Scratch& scratch) const;
@@ -58,7 +60,7 @@ class RowOutput {
     const KernelSet& kernels_;
     const Output& output_;
     std::vector<double> terms_;  ///< of models that all have the same genes; else
-    std::unique_ptr<SelfTerms> shared_terms_;
+    std::unique_ptr<PairTerms> pair_terms_;
     mutable std::atomic<bool> found_nan_{false};
 };
 

@@ -1,6 +1,7 @@
 #include "phylo/similarity.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -14,7 +15,7 @@ namespace phylo {
 
 namespace {
 
-std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
+constexpr std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
 /// Turns of a row that are taken before their posting is needed, so that it has arrived.
 constexpr std::size_t kAhead = 8;
@@ -101,21 +102,20 @@ class Engine {
                  .sums = sums,
                  .stride = strip.stride});
         } else {
-            std::int32_t part[kTileRows * kTileColumns];
+            std::array<std::int32_t, index(kTileRows * kTileColumns)> part;
             constexpr bool direct = std::is_same_v<Sum, std::int32_t>;
-            CountTile tile{.rows = rows.of(strip.row_begin + r) + first * kGroupBytes,
-                           .columns = columns.of(j) + first * kGroupBytes,
-                           .panel_bytes = columns.panel_bytes(),
-                           .groups = groups,
-                           .sums = part,
-                           .stride = kTileColumns,
-                           .add = false,
-                           .largest_product = largest_product_};
+            std::int32_t* place = part.data();
             if constexpr (direct) {
-                tile.sums = sums;
-                tile.stride = strip.stride;
-                tile.add = chunk > 0;
+                place = sums;
             }
+            const CountTile tile{.rows = rows.of(strip.row_begin + r) + first * kGroupBytes,
+                                 .columns = columns.of(j) + first * kGroupBytes,
+                                 .panel_bytes = columns.panel_bytes(),
+                                 .groups = groups,
+                                 .sums = place,
+                                 .stride = direct ? strip.stride : kTileColumns,
+                                 .add = direct && chunk > 0,
+                                 .largest_product = largest_product_};
             if (plan_.arithmetic == Arithmetic::u8) {
                 plan_.kernels->multiply_u8(tile);
             } else {
@@ -125,7 +125,7 @@ class Engine {
                 for (std::int64_t i = 0; i < kTileRows; ++i) {
                     for (std::int64_t c = 0; c < kTileColumns; ++c) {
                         Sum& sum = sums[i * strip.stride + c];
-                        sum = (chunk > 0 ? sum : 0) + part[i * kTileColumns + c];
+                        sum = (chunk > 0 ? sum : 0) + part[index(i * kTileColumns + c)];
                     }
                 }
             }
@@ -285,12 +285,12 @@ double measure_integer_peak(int threads) {
     parallel_for(used, used, [&](std::int64_t task, int) {
         Buffer<std::uint8_t> panels(4 * groups * kGroupBytes);
         std::memset(panels.data(), 1, index(panels.size()));
-        std::int32_t sums[kTileRows * kTileColumns];
+        std::array<std::int32_t, index(kTileRows * kTileColumns)> sums;
         const CountTile tile{.rows = panels.data() + 3 * groups * kGroupBytes,
                              .columns = panels.data(),
                              .panel_bytes = groups * kGroupBytes,
                              .groups = groups,
-                             .sums = sums,
+                             .sums = sums.data(),
                              .stride = kTileColumns,
                              .add = false,
                              .largest_product = 1};

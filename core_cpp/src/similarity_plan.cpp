@@ -98,7 +98,8 @@ Holders holders_of(const TableScan& scan, std::int64_t column, bool one_side) no
 /// Gives the dense columns their places in the panels, cut into chunks whose sums fit 32 bits.
 class Layout {
    public:
-    Layout(SimilarityPlan& plan) : plan_(plan), per_group_(columns_a_group(plan.arithmetic)) {
+    explicit Layout(SimilarityPlan& plan)
+        : plan_(plan), per_group_(columns_a_group(plan.arithmetic)) {
         plan_.chunks.push_back(0);
     }
 
@@ -182,7 +183,7 @@ std::int64_t columns_a_group(Arithmetic arithmetic) noexcept {
     }
 }
 
-std::string name_of(Arithmetic arithmetic) {
+std::string_view name_of(Arithmetic arithmetic) {
     switch (arithmetic) {
         case Arithmetic::u8:
             return "u8";
@@ -201,6 +202,7 @@ SimilarityPlan plan_similarity(const AlleleTable& table, const Pairs& pairs,
     SimilarityPlan plan;
     plan.kernels = &kernels();
     plan.arithmetic = arithmetic_for(scan);
+    plan.ragged = scan.ragged;
     plan.long_sums = scan.integer && scan.numerator_bound > kMostIn32Bits;
     plan.slots = Buffer<std::int32_t>(table.n_columns());
     const Costs costs(pairs, *plan.kernels, plan.arithmetic);
@@ -240,21 +242,24 @@ std::int64_t SimilarityPlan::bytes(const AlleleTable& table, const Pairs& pairs,
     const auto padded = [](std::int64_t models) {
         return (models + kTileColumns - 1) / kTileColumns * kTileColumns;
     };
-    const std::int64_t group = arithmetic == Arithmetic::frequency ? 2 * kGroupBytes : kGroupBytes;
-    const std::int64_t sides =
-        padded(pairs.columns()) + (pairs.one_side() ? 0 : padded(pairs.rows()));
-    const std::int64_t panel_bytes = sides / kPanelModels * groups() * group;
-    const bool narrow = arithmetic == Arithmetic::u8;
     const bool frequency = arithmetic == Arithmetic::frequency;
-    // A list's posting, and where a turn begins.
-    const std::int64_t entry_bytes =
-        (frequency ? 16 : (narrow ? 4 : 8)) + 4 + (pairs.symmetric ? 0 : 8);
-    const std::int64_t runs = threads_for(sides / kTileColumns, std::min(threads, 8));
-    const std::int64_t column_bytes =
-        (4 * runs + 4) * table.n_columns() + (4 * runs + 4 + 4 * 8) * rare_columns;
-    const std::int64_t sum_bytes = arithmetic == Arithmetic::u8 && !long_sums ? 4 : 8;
-    const std::int64_t worker_bytes = (kStripRows * sum_bytes + 3 * 8) * padded(pairs.columns());
-    return panel_bytes + rare_entries * entry_bytes + column_bytes + worker_bytes * threads;
+    const std::int64_t width = padded(pairs.columns());
+    const std::int64_t models = width + (pairs.one_side() ? 0 : padded(pairs.rows()));
+    const std::int64_t group = (frequency ? 2 : 1) * kGroupBytes;
+    const std::int64_t panels = models / kPanelModels * groups() * group;
+    // A list's posting and padding, where a turn begins and, but in a square call, its value.
+    const std::int64_t posting = frequency ? 16 : (arithmetic == Arithmetic::u8 ? 4 : 8);
+    const std::int64_t lists =
+        rare_entries * (posting + 4 + (pairs.symmetric ? 0 : 8)) + rare_columns * 4 * posting;
+    const std::int64_t runs = threads_for(models / kTileColumns, std::min(threads, 8));
+    const std::int64_t columns = (4 * runs + 4) * table.n_columns() + (4 * runs + 4) * rare_columns;
+    const std::int64_t sum_bytes = long_sums || frequency ? 8 : 4;
+    const std::int64_t workers = threads * width * (kStripRows * sum_bytes + std::int64_t{24});
+    // Frequencies; and self terms by gene, or by pattern of missing genes, for every worker.
+    const std::int64_t floats = frequency ? 8 * table.nnz() : 0;
+    const std::int64_t by_gene = ragged ? std::int64_t{16} * models * table.n_genes() : 0;
+    const std::int64_t terms = ragged ? std::int64_t{16} * threads * kStripRows * width : 0;
+    return panels + lists + columns + workers + floats + by_gene + terms;
 }
 
 }  // namespace phylo

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "make_table.hpp"
+#include "pair_terms.hpp"
 #include "phylo/errors.hpp"
 #include "phylo/similarity.hpp"
 
@@ -341,4 +342,31 @@ TEST_CASE("counts so large that their squares overflow are refused") {
     CHECK_THROWS_AS(
         compare(table, Pairs::square(table), Estimator::plugin, 1, {.values = out.data()}),
         InputError);
+}
+
+TEST_CASE("self terms by gene and by pattern have the same bits") {
+    const int n = 130;
+    const AlleleTable table = make_table(n, 7, random_rows(n, 7, 9, 8));
+    for (const Estimator estimator : {Estimator::plugin, Estimator::unbiased}) {
+        for (const Pairs& pairs : {Pairs::square(table), Pairs::between(table, 21)}) {
+            const PairTerms by_pattern(table, pairs, estimator, kernels());
+            const PairTerms by_gene(table, pairs, estimator, kernels(), 0);
+            PairTerms::Strip strip;
+            int wrong = 0;
+            for (std::int64_t begin = 0; begin < pairs.rows(); begin += kStripRows) {
+                const std::int64_t end = std::min(begin + kStripRows, pairs.rows());
+                by_gene.begin_strip(begin, end, strip);
+                for (std::int64_t row = begin; row < end; ++row) {
+                    const std::int64_t first = pairs.symmetric ? row + 1 : 0;
+                    const auto count = static_cast<std::size_t>(pairs.columns() - first);
+                    std::vector<double> a(count);
+                    std::vector<double> b(count);
+                    by_pattern.products(row, first, strip, a.data());
+                    by_gene.products(row, first, strip, b.data());
+                    wrong += a == b ? 0 : 1;
+                }
+            }
+            CHECK(wrong == 0);
+        }
+    }
 }

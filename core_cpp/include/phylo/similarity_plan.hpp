@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "phylo/allele_table.hpp"
@@ -94,7 +94,7 @@ enum class Arithmetic {
     wide,       ///< no panels
     frequency,  ///< panels of doubles
 };
-[[nodiscard]] std::string name_of(Arithmetic arithmetic);
+[[nodiscard]] std::string_view name_of(Arithmetic arithmetic);
 /// Columns in a group of the panels.
 [[nodiscard]] std::int64_t columns_a_group(Arithmetic arithmetic) noexcept;
 
@@ -108,6 +108,7 @@ struct SimilarityPlan {
     const KernelSet* kernels = nullptr;
     Arithmetic arithmetic = Arithmetic::u8;
     bool long_sums = false;  ///< numerators in 64 bits, the panels' in 32-bit parts
+    bool ragged = false;     ///< some model lacks a gene that another has
     std::int64_t dense_columns = 0;
     std::int64_t rare_columns = 0;
     std::int64_t private_columns = 0;
