@@ -68,9 +68,13 @@ py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bo
     Pairs pairs = pairs_of(table, split);
     pairs.symmetric = pairs.symmetric && !twice;
     SimilarityPlan plan;
+    std::int64_t more = 0;  // memory beside the plan's own
     {
         const py::gil_scoped_release release;
-        plan = plan_similarity(table, pairs, scan(table, pairs, threads, stop_on_signal()));
+        const TableScan found = scan(table, pairs, threads, stop_on_signal());
+        plan = plan_similarity(table, pairs, found);
+        more += found.integer ? 0 : table.nnz() * std::int64_t{sizeof(double)};
+        more += found.integer && !found.ragged ? 0 : SelfTerms::bytes(table);
     }
     const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
     py::dict entries;
@@ -87,7 +91,7 @@ py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bo
     entries["dense_multiply_adds"] = plan.dense_columns * pairs.count();
     entries["dense_seconds"] = plan.dense_seconds;
     entries["rare_seconds"] = plan.rare_seconds;
-    entries["bytes"] = plan.bytes(table, pairs, threads_for(strips, threads));
+    entries["bytes"] = more + plan.bytes(table, pairs, threads_for(strips, threads));
     return entries;
 }
 

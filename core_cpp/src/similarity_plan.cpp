@@ -249,7 +249,10 @@ std::int64_t SimilarityPlan::bytes(const AlleleTable& table, const Pairs& pairs,
     // A list's entry, and the place at which a model's turn begins.
     const std::int64_t entry_bytes = frequency ? 32 : (narrow ? 16 : 20);
     const std::int64_t runs = threads_for(sides / kTileColumns, std::min(threads, 8));
-    const std::int64_t column_bytes = (4 * runs + 4) * table.n_columns() + 8 * runs * rare_columns;
+    // A list's begin and its padding of three entries.
+    const std::int64_t list_bytes = 4 + 3 * (frequency ? 16 : (narrow ? 4 : 8));
+    const std::int64_t column_bytes =
+        (4 * runs + 4) * table.n_columns() + (8 * runs + list_bytes) * rare_columns;
     const std::int64_t sum_bytes = arithmetic == Arithmetic::u8 && !long_sums ? 4 : 8;
     const std::int64_t worker_bytes = (kStripRows * sum_bytes + 3 * 8) * padded(pairs.columns());
     return panel_bytes + rare_entries * entry_bytes + column_bytes + worker_bytes * threads;

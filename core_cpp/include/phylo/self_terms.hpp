@@ -21,8 +21,9 @@ enum class Estimator {
 /// Genes missing in either model of a pair are left out of both self terms. Models that
 /// have the same genes share a pattern, so terms are kept for (model, pattern), not for
 /// every pair. On an integer table a model's terms are scaled
-/// by its n^2, as its numerators are. O(models x patterns x
-/// genes + nnz) time, O(models x patterns) memory; one pattern when nothing is missing.
+/// by its n^2, as its numerators are. O(models x patterns x genes + nnz) time, on an integer table
+/// O(models x cells that are unlike their gene's in most patterns + models x patterns + nnz);
+/// O(models x patterns) memory; one pattern when nothing is missing.
 class SelfTerms {
    public:
     /// Requires that under `unbiased` every cell has an unbiased term.
@@ -33,6 +34,9 @@ class SelfTerms {
         return terms_[static_cast<std::size_t>(i) * patterns_ +
                       pattern_of_[static_cast<std::size_t>(j)]];
     }
+    /// Memory that the terms of a table take. O(nnz) time.
+    [[nodiscard]] static std::int64_t bytes(const AlleleTable& table);
+
     [[nodiscard]] std::size_t patterns() const noexcept { return patterns_; }
     /// Of model i over the genes of pattern p, at i * patterns() + p.
     [[nodiscard]] const std::vector<double>& terms() const noexcept { return terms_; }
