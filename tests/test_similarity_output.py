@@ -1,4 +1,4 @@
-"""Where results go: layouts, types, arrays, files, and values that are known already."""
+"""Where results go: layouts, types, arrays and files; what they take and what is refused."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from drawn_tables import drawn_table, plan_of, quiet, same_bits
 
 import pyphylo as pp
 from pyphylo import _core, _memory
+from pyphylo.bench.measure import added_memory, in_fresh_process
 
 CALLS = {"similarity": (pp.nei_similarity, pp.SimilarityMatrix),
          "distance": (pp.nei_distance, pp.DistanceMatrix)}  # fmt: skip
@@ -227,6 +228,22 @@ def test_memory_that_is_not_there(monkeypatch, tmp_path, table):
     assert len(pp.nei_similarity(table)) == 205
 
 
+def added_and_stated(kind):
+    """What a call adds to the memory of a process, and what it says that it will."""
+    models = 1000
+    table = drawn_table(1, models, 40, 1000, 32, missing=0.0 if kind == "whole" else 0.05,
+                        varying=kind == "float")  # fmt: skip
+    quiet(pp.nei_similarity, table.select(models=table.models[:2]))
+    added = added_memory(lambda: quiet(pp.nei_similarity, table, n_threads=2))
+    return added, plan_of(table, threads=2)["bytes"] + 8 * models**2
+
+
+@pytest.mark.parametrize("kind", ["whole", "ragged", "float"])
+def test_memory_is_what_is_stated(kind):
+    added, stated = in_fresh_process(added_and_stated, kind)
+    assert 0.7 * stated < added < 1.05 * stated + 2**21
+
+
 # -- files ----------------------------------------------------------------------------
 
 
@@ -356,86 +373,6 @@ def test_a_full_disk(tmp_path, small):
         pp.nei_similarity(small.select(models=small.models[:4]), out=path)
     assert {p.name for p in tmp_path.iterdir()} == {"s.npy", "s.npy.json"}
     assert pp.SimilarityMatrix.load(path) == before
-
-
-# -- known values ---------------------------------------------------------------------
-
-
-@with_call
-@pytest.mark.parametrize("estimator", ["plugin", "unbiased"])
-@with_missing
-def test_new_models_are_added_to_known_ones(quantity, estimator, missing):
-    function = CALLS[quantity][0]
-    whole = drawn_table(7, 120, 5, 80, 16, missing=missing)
-    old = whole.select(models=whole.models[:100])
-    new = renamed(drawn_table(8, 7, 5, 90, 16, missing=missing))
-    S = quiet(function, old, estimator=estimator)
-    both = old.append(new)
-    full = quiet(function, both, estimator=estimator)
-    for known in (S, quiet(function, old, estimator=estimator, condensed=True)):
-        assert quiet(function, both, estimator=estimator, known=known) == full
-    assert quiet(function, both, estimator=estimator, known=full) == full
-    turned = full.filter(full.ids[::-1])
-    assert quiet(function, both, estimator=estimator, known=turned.filter(turned.ids[:50])) == full
-
-
-def renamed(table):
-    """The table with its models under new names."""
-    frame = table.to_frame()
-    frame["model"] = "new-" + frame["model"].astype(str)
-    models = [f"new-{name}" for name in table.models]
-    genes = list(table.genes)
-    return pp.AlleleTable.from_counts(
-        models,
-        genes,
-        [models.index(name) for name in frame["model"]],
-        [genes.index(name) for name in frame["gene"]],
-        list(frame["allele"]),
-        list(frame["count"]),
-    )
-
-
-def test_known_values_that_do_not_fit(no_work, small, monkeypatch):
-    monkeypatch.undo()
-    S, D = pp.nei_similarity(small), pp.nei_distance(small)
-    few = small.select(models=small.models[:3])
-    with pytest.raises(pp.InputError, match="SimilarityMatrix, not DistanceMatrix"):
-        pp.nei_similarity(small, known=D)
-    with pytest.raises(pp.InputError, match="DistanceMatrix, not SimilarityMatrix"):
-        pp.nei_distance(small, known=S)
-    with pytest.raises(pp.InputError, match="estimator 'plugin', not 'unbiased'"):
-        pp.nei_similarity(small, known=S, estimator="unbiased")
-    with pytest.raises(pp.InputError, match=r"floor 1e-10, not 0\.1"):
-        pp.nei_distance(small, known=D, floor=0.1)
-    with pytest.raises(pp.InputError, match="the table lacks: m3, m4, m5"):
-        pp.nei_similarity(few, known=S)
-    with pytest.raises(pp.InputError, match="leave out `other`"):
-        pp.nei_similarity(small, other=few, known=S)
-    with pytest.raises(pp.InputError, match="ask for dtype='float32'"):
-        pp.nei_similarity(small, known=pp.nei_similarity(small, dtype="float32"))
-    small.provenance["rule"] = {"preset": "colab"}
-    S.provenance["rule"] = {"preset": "paper"}
-    with pytest.raises(pp.InputError, match="rule"):
-        pp.nei_similarity(small, known=S)
-
-
-# -- tables of different genes and alleles --------------------------------------------
-
-
-def test_tables_of_different_genes_and_alleles():
-    left = pp.AlleleTable.from_counts(
-        ["a"], ["g", "h"], [0, 0, 0], [0, 0, 1], ["x", "y", "z"], [3, 1, 4]
-    )
-    right = pp.AlleleTable.from_counts(
-        ["b", "c"], ["k", "g"], [0, 0, 1, 1], [1, 0, 1, 1], ["y", "x", "x", "w"], [4, 4, 2, 2]
-    )
-    S = pp.nei_similarity(left, other=right)
-    # Gene g alone is in both: (3, 1) against (0, 4), and (3, 1, 0) against (2, 0, 2).
-    assert S.values.tolist() == [[4 / np.sqrt(10 * 16), 6 / np.sqrt(10 * 8)]]
-    assert (S.ids, S.other_ids) == (("a",), ("b", "c"))
-    both = pp.nei_similarity(left.append(right), n_threads=1).values
-    assert both[0, 1:].tolist() == S.values[0].tolist()
-    assert pp.nei_similarity(left, other=left).values.tolist() == [[1.0]]
 
 
 # -- warnings -------------------------------------------------------------------------

@@ -44,7 +44,7 @@ double hybrid_term(const AlleleTable& table, const Cell& cell) noexcept {
            cell.undecided * cell.undecided * (static_cast<double>(repeated) / (m * (m - 1.0)));
 }
 
-/// Which genes each model has; models with the same genes share an entry of `masks`.
+/// Which genes each model has; models with the same genes share a pattern.
 struct Patterns {
     std::vector<std::vector<bool>> masks;
     std::vector<std::size_t> of_model;
@@ -63,6 +63,63 @@ Patterns find_patterns(const AlleleTable& table) {
         patterns.of_model.push_back(entry->second);
     }
     return patterns;
+}
+
+/// Sums of a model's whole numbers over the genes of each pattern. Sums of integers may be taken in
+/// any order, so a gene that most patterns have is added once for all and taken off the others.
+class WholeSums {
+   public:
+    WholeSums(const Patterns& patterns, std::int64_t genes) : sums_(patterns.masks.size()) {
+        for (std::size_t g = 0; g < index(genes); ++g) {
+            const auto have = std::ranges::count_if(
+                patterns.masks, [&](const std::vector<bool>& mask) { return mask[g]; });
+            const bool most = 2 * index(have) > patterns.masks.size();
+            Gene gene{.most_have_it = most, .others = {}};
+            for (std::size_t p = 0; p < patterns.masks.size(); ++p) {
+                if (patterns.masks[p][g] != most) {
+                    gene.others.push_back(static_cast<std::uint32_t>(p));
+                }
+            }
+            genes_.push_back(std::move(gene));
+        }
+    }
+
+    void start() {
+        std::ranges::fill(sums_, 0);
+        of_all_ = 0;
+    }
+    void add(std::int64_t gene, std::int64_t term) {
+        const Gene& side = genes_[index(gene)];
+        of_all_ += side.most_have_it ? term : 0;
+        const std::int64_t change = side.most_have_it ? -term : term;
+        for (const std::uint32_t p : side.others) {
+            sums_[p] += change;
+        }
+    }
+    [[nodiscard]] std::int64_t operator[](std::size_t pattern) const {
+        return of_all_ + sums_[pattern];
+    }
+
+   private:
+    struct Gene {
+        bool most_have_it;
+        std::vector<std::uint32_t> others;  ///< patterns that are not like most
+    };
+    std::vector<Gene> genes_;
+    std::vector<std::int64_t> sums_;
+    std::int64_t of_all_ = 0;
+};
+
+/// 1 where a pattern has a gene, else 0: gene by gene, all patterns of a gene together.
+std::vector<double> weights_of(const Patterns& patterns, std::int64_t genes) {
+    std::vector<double> weights;
+    weights.reserve(index(genes) * patterns.masks.size());
+    for (std::size_t g = 0; g < index(genes); ++g) {
+        for (const std::vector<bool>& mask : patterns.masks) {
+            weights.push_back(mask[g] ? 1.0 : 0.0);
+        }
+    }
+    return weights;
 }
 
 }  // namespace
@@ -84,36 +141,41 @@ double cell_self_term(const AlleleTable& table, const Cell& cell, Estimator esti
 SelfTerms::SelfTerms(const AlleleTable& table, Estimator estimator, const TableSummary& summary) {
     Patterns patterns = find_patterns(table);
     patterns_ = patterns.masks.size();
-    pattern_of_ = std::move(patterns.of_model);
     terms_.assign(index(table.n_models()) * patterns_, 0.0);
     // Every model has one n, or no cell at all.
-    const bool integer = std::ranges::all_of(summary.probes, [](std::int64_t n) { return n >= 0; });
-    std::vector<std::int64_t> whole(patterns_);
-    for (std::int64_t m = 0; m < table.n_models(); ++m) {
-        const std::int64_t n = summary.probes[index(m)];
-        const bool one_n = integer && n > 0;
-        double* terms = terms_.data() + index(m) * patterns_;
-        whole.assign(patterns_, 0);
-        for_each_cell(table, m, [&](const Cell& cell) {
-            const std::int64_t square = one_n ? count_square(table, cell) : 0;
-            const std::int64_t exact = estimator == Estimator::unbiased ? square - n : square;
-            const double term = one_n ? 0.0 : cell_self_term(table, cell, estimator);
-            for (std::size_t p = 0; p < patterns_; ++p) {
-                if (patterns.masks[p][index(cell.gene)]) {
-                    whole[p] += exact;
-                    terms[p] += term;
-                }
+    if (std::ranges::all_of(summary.probes, [](std::int64_t n) { return n >= 0; })) {
+        WholeSums sums(patterns, table.n_genes());
+        for (std::int64_t m = 0; m < table.n_models(); ++m) {
+            const std::int64_t n = summary.probes[index(m)];
+            if (n == 0) {
+                continue;
             }
-        });
-        if (one_n) {
+            sums.start();
+            for_each_cell(table, m, [&](const Cell& cell) {
+                const std::int64_t square = count_square(table, cell);
+                sums.add(cell.gene, estimator == Estimator::unbiased ? square - n : square);
+            });
             // n^2 J = n (sum c^2 - n) / (n - 1), summed over genes before the one division.
             const auto probes = static_cast<double>(n);
             const double scale = estimator == Estimator::unbiased ? probes / (probes - 1.0) : 1.0;
             for (std::size_t p = 0; p < patterns_; ++p) {
-                terms[p] = static_cast<double>(whole[p]) * scale;
+                terms_[index(m) * patterns_ + p] = static_cast<double>(sums[p]) * scale;
             }
         }
+    } else {
+        const std::vector<double> weights = weights_of(patterns, table.n_genes());
+        for (std::int64_t m = 0; m < table.n_models(); ++m) {
+            double* terms = terms_.data() + index(m) * patterns_;
+            for_each_cell(table, m, [&](const Cell& cell) {
+                const double term = cell_self_term(table, cell, estimator);
+                const double* weight = weights.data() + index(cell.gene) * patterns_;
+                for (std::size_t p = 0; p < patterns_; ++p) {
+                    terms[p] += term * weight[p];  // exact: term or 0
+                }
+            });
+        }
     }
+    pattern_of_ = std::move(patterns.of_model);
 }
 
 }  // namespace phylo

@@ -255,9 +255,10 @@ std::int64_t SimilarityPlan::bytes(const AlleleTable& table, const Pairs& pairs,
     const std::int64_t columns = (4 * runs + 4) * table.n_columns() + (4 * runs + 4) * rare_columns;
     const std::int64_t sum_bytes = long_sums || frequency ? 8 : 4;
     const std::int64_t workers = threads * width * (kStripRows * sum_bytes + std::int64_t{24});
-    // Frequencies; and self terms by gene, or by pattern of missing genes, for every worker.
+    // Frequencies; and self terms by gene, first as they are found, then in panels, or by pattern
+    // of missing genes; and those of every worker's rows.
     const std::int64_t floats = frequency ? 8 * table.nnz() : 0;
-    const std::int64_t by_gene = ragged ? std::int64_t{16} * models * table.n_genes() : 0;
+    const std::int64_t by_gene = ragged ? std::int64_t{25} * models * table.n_genes() : 0;
     const std::int64_t terms = ragged ? std::int64_t{16} * threads * kStripRows * width : 0;
     return panels + lists + columns + workers + floats + by_gene + terms;
 }

@@ -25,8 +25,9 @@ enum class Estimator {
 /// Genes missing in either model of a pair are left out of both self terms. Models that
 /// have the same genes share a pattern, so terms are kept for (model, pattern), not for
 /// every pair. On an integer table a model's terms are scaled
-/// by its n^2, as its numerators are. O(models x patterns x
-/// genes + nnz) time, O(models x patterns) memory; one pattern when nothing is missing.
+/// by its n^2, as its numerators are. O(models x patterns x genes + nnz) time, on an integer table
+/// O(models x cells that are unlike their gene's in most patterns + models x patterns + nnz);
+/// O(models x patterns) memory; one pattern when nothing is missing.
 class SelfTerms {
    public:
     /// Requires that under `unbiased` every cell has an unbiased term.
