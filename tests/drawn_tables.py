@@ -11,6 +11,7 @@ import pytest
 
 import pyphylo as pp
 from pyphylo import _core
+from pyphylo.bench.measure import added_memory
 
 ISAS = _core.detected_instruction_sets()
 
@@ -100,3 +101,13 @@ def quiet(call, *arguments, **options):
 def same_bits(a, b) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+
+
+def added_and_stated(kind):
+    """What a call adds to the memory of a process, and what it says that it will."""
+    models = 1000
+    table = drawn_table(1, models, 40, 1000, 32, missing=0.0 if kind == "whole" else 0.05,
+                        varying=kind == "float")  # fmt: skip
+    quiet(pp.nei_similarity, table.select(models=table.models[:2]))
+    added = added_memory(lambda: quiet(pp.nei_similarity, table, n_threads=2))
+    return added, plan_of(table, threads=2)["bytes"] + 8 * models**2

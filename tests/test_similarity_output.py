@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_tables import drawn_table, plan_of, quiet, same_bits
+from drawn_tables import added_and_stated, drawn_table, plan_of, quiet, same_bits
 
 import pyphylo as pp
 from pyphylo import _core, _memory
-from pyphylo.bench.measure import added_memory, in_fresh_process
+from pyphylo.bench.measure import in_fresh_process
 
 CALLS = {"similarity": (pp.nei_similarity, pp.SimilarityMatrix),
          "distance": (pp.nei_distance, pp.DistanceMatrix)}  # fmt: skip
@@ -226,16 +226,6 @@ def test_memory_that_is_not_there(monkeypatch, tmp_path, table):
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(_memory, "available_bytes", lambda: None)
     assert len(pp.nei_similarity(table)) == 205
-
-
-def added_and_stated(kind):
-    """What a call adds to the memory of a process, and what it says that it will."""
-    models = 1000
-    table = drawn_table(1, models, 40, 1000, 32, missing=0.0 if kind == "whole" else 0.05,
-                        varying=kind == "float")  # fmt: skip
-    quiet(pp.nei_similarity, table.select(models=table.models[:2]))
-    added = added_memory(lambda: quiet(pp.nei_similarity, table, n_threads=2))
-    return added, plan_of(table, threads=2)["bytes"] + 8 * models**2
 
 
 @pytest.mark.parametrize("kind", ["whole", "ragged", "float"])

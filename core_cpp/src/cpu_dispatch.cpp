@@ -8,7 +8,7 @@
 #include "phylo/errors.hpp"
 #include "phylo/kernels.hpp"
 
-#if defined(PYPHYLO_X86_KERNELS)
+#if defined(PYPHYLO_AVX_VNNI_KERNELS)
 #include <cpuid.h>
 #endif
 
@@ -16,7 +16,7 @@ namespace phylo {
 
 namespace {
 
-#if defined(PYPHYLO_X86_KERNELS)
+#if defined(PYPHYLO_AVX_VNNI_KERNELS)
 /// CPUID leaf 7.1, EAX bit 4. Compilers older than the bit do not know its name.
 bool has_avx_vnni() {
     unsigned eax = 0;
@@ -34,15 +34,20 @@ std::vector<const KernelSet*> find_kernels() {
     std::vector<const KernelSet*> found = {&kPortableKernels};
 #if defined(PYPHYLO_NEON_KERNELS)
     found.push_back(&kNeonKernels);
-#elif defined(PYPHYLO_X86_KERNELS)
+#endif
+#if defined(PYPHYLO_AVX2_KERNELS)
     __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") != 0;
-    if (avx2) {
+    if (__builtin_cpu_supports("avx2") != 0) {
         found.push_back(&kAvx2Kernels);
+#if defined(PYPHYLO_AVX_VNNI_KERNELS)
+        if (has_avx_vnni()) {
+            found.push_back(&kAvxVnniKernels);
+        }
+#endif
     }
-    if (avx2 && has_avx_vnni()) {
-        found.push_back(&kAvxVnniKernels);
-    }
+#endif
+#if defined(PYPHYLO_AVX512_VNNI_KERNELS)
+    __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
         __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
         __builtin_cpu_supports("avx512vnni") != 0) {
