@@ -161,9 +161,14 @@ def run(
     problem = Problem(simulated.table(n_models, n_genes), threads, memory)
     table = problem.table
     tools = {
-        "pyphylo": Tool(
+        # As the peers: float32, and of each pair once as MKL's triangle; then the default.
+        "pyphylo, float32 condensed": Tool(
+            partial(pp.nei_similarity, n_threads=threads, dtype="float32", condensed=True),
+            partial(simulated.fresh, table),
+        ),
+        "pyphylo, float64 square": Tool(
             partial(pp.nei_similarity, n_threads=threads), partial(simulated.fresh, table)
-        )
+        ),
     }
     skipped = {}
     for name in peers:

@@ -252,9 +252,17 @@ class Packer {
         }
     }
 
+    /// Lists lie anywhere: the places of a model's entries are all asked for before they are
+    /// written to.
     void fill_lists(std::int64_t begin, std::int64_t m, Work& work) noexcept {
+        if (work.run.columns) {
+            for (std::size_t k = 0; k < work.n_rare; ++k) {
+                const std::int64_t rare = rare_column(work.rare[k]);
+                __builtin_prefetch(operands_.postings.data() + work.next[rare], 1);
+            }
+        }
         for (std::size_t k = 0; k < work.n_rare; ++k) {
-            const std::int64_t rare = SimilarityPlan::kAbsent - 1 - std::int64_t{work.rare[k].slot};
+            const std::int64_t rare = rare_column(work.rare[k]);
             const Value own = value(begin + work.rare[k].entry);
             if (own == Value{0}) {
                 continue;  // an exact cell, of which there are no counts
@@ -270,6 +278,10 @@ class Packer {
                 operands_.turn_values[work.turn++] = own;
             }
         }
+    }
+
+    static std::int64_t rare_column(const Pick& pick) noexcept {
+        return SimilarityPlan::kAbsent - 1 - std::int64_t{pick.slot};
     }
 
     const AlleleTable& table_;

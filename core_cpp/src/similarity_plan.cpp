@@ -55,13 +55,22 @@ struct Holders {
     std::int64_t columns;
 };
 
+/// Pairs that whole tiles compute: about half a tile more a row than wanted in a square call, and
+/// what pads rows and columns.
+double computed_pairs(const Pairs& pairs) noexcept {
+    const auto rows = static_cast<double>((pairs.rows() + kTileRows - 1) / kTileRows * kTileRows);
+    const auto columns =
+        static_cast<double>((pairs.columns() + kTileColumns - 1) / kTileColumns * kTileColumns);
+    constexpr double half = static_cast<double>(kTileColumns + kTileRows) / 2;
+    return pairs.symmetric ? rows * std::min(columns, columns / 2 + half) : rows * columns;
+}
+
 /// What a column costs either way.
 class Costs {
    public:
     Costs(const Pairs& pairs, const KernelSet& kernels, Arithmetic arithmetic)
         : symmetric_(pairs.symmetric),
-          dense_(static_cast<double>(pairs.rows()) * static_cast<double>(pairs.columns()) /
-                 (pairs.symmetric ? 2.0 : 1.0) / products_a_second(kernels, arithmetic)) {}
+          dense_(computed_pairs(pairs) / products_a_second(kernels, arithmetic)) {}
 
     [[nodiscard]] std::int64_t steps(Holders holders) const noexcept {
         return symmetric_ ? holders.rows * (holders.rows - 1) / 2 : holders.rows * holders.columns;
