@@ -58,9 +58,12 @@ struct Holders {
 /// Pairs that whole tiles compute: about half a tile more a row than wanted in a square call, and
 /// what pads rows and columns.
 double computed_pairs(const Pairs& pairs) noexcept {
-    const auto rows = static_cast<double>((pairs.rows() + kTileRows - 1) / kTileRows * kTileRows);
-    const auto columns =
-        static_cast<double>((pairs.columns() + kTileColumns - 1) / kTileColumns * kTileColumns);
+    const auto padded = [](std::int64_t models, std::int64_t to) {
+        const std::int64_t whole = (models + to - 1) / to * to;
+        return static_cast<double>(whole);
+    };
+    const double rows = padded(pairs.rows(), kTileRows);
+    const double columns = padded(pairs.columns(), kTileColumns);
     constexpr double half = static_cast<double>(kTileColumns + kTileRows) / 2;
     return pairs.symmetric ? rows * std::min(columns, columns / 2 + half) : rows * columns;
 }
