@@ -166,7 +166,11 @@ void RowOutput::write(std::int64_t row, const Sum* numerators, Scratch& scratch)
             break;
         case Output::Type::float32:
             find_values(row, numerators, scratch, scratch.values.data());
-            kernels_.narrow(scratch.values.data(), count, place<float>(row, scratch));
+            if (output_.file < 0 && output_.layout == Output::Layout::condensed) {
+                kernels_.stream(scratch.values.data(), count, place<float>(row, scratch));
+            } else {
+                kernels_.narrow(scratch.values.data(), count, place<float>(row, scratch));
+            }
             set_diagonal<float>(row, scratch);
             break;
     }

@@ -148,6 +148,13 @@ TEST_CASE("identities and distances have the same bits in every instruction set"
         set->distances(D.data(), n, 1e-10);
         std::vector<float> narrowed(D.size());
         set->narrow(D.data(), n, narrowed.data());
+        for (const std::size_t from : {0, 1, 7, 16, 4990}) {  // aligned to a cache line or not
+            std::vector<float> streamed(D.size() - from);
+            set->stream(D.data() + from, n - static_cast<std::int64_t>(from), streamed.data());
+            CHECK(std::memcmp(streamed.data(), narrowed.data() + from,
+                              streamed.size() * sizeof(float)) == 0);
+            set->stream(D.data() + from, 1, streamed.data());
+        }
         int wrong = 0;
         for (std::size_t j = 0; j < selves.size(); ++j) {
             const double product = 77.0 * selves[j];

@@ -57,6 +57,8 @@ struct KernelSet {
     /// values[j] = -log(min(max(values[j], floor), 1)), never -0; NaN stays. Within 1 ulp.
     void (*distances)(double* values, std::int64_t n, double floor);
     void (*narrow)(const double* values, std::int64_t n, float* out);
+    /// As narrow, past the caches where the set can: for results that are not read again soon.
+    void (*stream)(const double* values, std::int64_t n, float* out);
     /// Multiply-adds a second on a core, in round numbers, for cost models.
     double u8_rate;
     double i16_rate;

@@ -88,6 +88,7 @@ const KernelSet kAvx2Kernels = {.name = "avx2",
                                 .identities_f64 = identities<double>,
                                 .distances = distances,
                                 .narrow = narrow,
+                                .stream = narrow,
                                 .u8_rate = 200e9,
                                 .i16_rate = 100e9};
 

@@ -32,6 +32,7 @@ const KernelSet kAvxVnniKernels = {.name = "avx-vnni",
                                    .identities_f64 = identities<double>,
                                    .distances = distances,
                                    .narrow = narrow,
+                                   .stream = narrow,
                                    .u8_rate = 225e9,
                                    .i16_rate = 112e9};
 

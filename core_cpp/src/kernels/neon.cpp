@@ -61,6 +61,7 @@ const KernelSet kNeonKernels = {.name = "neon",
                                 .identities_f64 = identities<double>,
                                 .distances = distances,
                                 .narrow = narrow,
+                                .stream = narrow,
                                 .u8_rate = 60e9,
                                 .i16_rate = 30e9};
 

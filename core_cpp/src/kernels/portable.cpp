@@ -54,6 +54,7 @@ const KernelSet kPortableKernels = {.name = "portable",
                                     .identities_f64 = identities<double>,
                                     .distances = distances,
                                     .narrow = narrow,
+                                    .stream = narrow,
                                     .u8_rate = 10e9,
                                     .i16_rate = 10e9};
 
