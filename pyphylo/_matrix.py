@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyphylo.io.raw import RawMatrix
 
-__all__ = ["LabelledMatrix", "triangle_of"]
+__all__ = ["LabelledMatrix", "square_of", "triangle_of"]
 
 _M = TypeVar("_M", bound="LabelledMatrix")
 
@@ -141,7 +141,7 @@ class LabelledMatrix:
         """The square matrix, read-only, float32 or float64. A condensed one is made anew."""
         if self._values.ndim == 2:
             return self._values
-        square = _square_of(self._values, len(self.ids), self.diagonal)
+        square = square_of(self._values, len(self.ids), self.diagonal)
         square.setflags(write=False)
         return square
 
@@ -267,27 +267,24 @@ class LabelledMatrix:
 
 
 def triangle_of(square: NDArray[Any]) -> NDArray[Any]:
-    """The upper triangle of a square by rows."""
-    n = len(square)
-    triangle = np.empty(n * (n - 1) // 2, square.dtype)
-    start = 0
-    for i, row in enumerate(square):
-        triangle[start : start + n - 1 - i] = row[i + 1 :]
-        start += n - 1 - i
+    """The upper triangle by rows, shape (n (n - 1) / 2,), of a square of shape (n, n)."""
+    from scipy.spatial.distance import squareform
+
+    if len(square) < 2:
+        return np.empty(0, square.dtype)
+    triangle: NDArray[Any] = squareform(square, checks=False)
     return triangle
 
 
-def _square_of(triangle: NDArray[Any], n: int, diagonal: float) -> NDArray[Any]:
-    """The square of an upper triangle by rows."""
+def square_of(triangle: NDArray[Any], n: int, diagonal: float) -> NDArray[Any]:
+    """The square, shape (n, n), of an upper triangle by rows; MemoryError where it does not fit."""
+    from scipy.spatial.distance import squareform
+
     require_memory(triangle.itemsize * n * n, f"a square of {n} x {n} numbers")
-    square = np.empty((n, n), triangle.dtype)
-    start = 0
-    for i in range(n):
-        part = triangle[start : start + n - 1 - i]
-        square[i, i] = diagonal
-        square[i, i + 1 :] = part
-        square[i + 1 :, i] = part
-        start += n - 1 - i
+    square: NDArray[Any] = np.zeros((n, n), triangle.dtype)
+    if n > 1:
+        square = squareform(triangle, checks=False)
+    np.fill_diagonal(square, diagonal)
     return square
 
 
@@ -320,13 +317,7 @@ def _square(values: ArrayLike, ids: tuple[str, ...], diagonal: float) -> NDArray
             raise InputError(
                 f"a condensed matrix of {n} models has {n * (n - 1) // 2} values, not {len(array)}"
             )
-        from scipy.spatial.distance import squareform
-
-        square: NDArray[Any] = np.zeros((n, n), array.dtype)
-        if n > 1:
-            square = squareform(array, checks=False)
-        np.fill_diagonal(square, diagonal)
-        return square
+        return square_of(array, n, diagonal)
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
         shape = " x ".join(map(str, array.shape))
         raise InputError(f"the matrix is not square: {shape}")

@@ -147,7 +147,7 @@ def _python_texts(values: Any) -> Texts:
         part = values[start:stop]
         try:
             strings = pa.array(part, type=pa.large_string(), from_pandas=False)
-        except (pa.ArrowException, NotImplementedError, TypeError, UnicodeEncodeError):
+        except (pa.ArrowException, TypeError, UnicodeEncodeError):
             strings = _one_by_one(part, start)
         if strings.null_count:
             raise _null(start + strings.is_null().to_pylist().index(True))

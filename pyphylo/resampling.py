@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pyphylo import _core
 from pyphylo._compare import ESTIMATORS, usable_cells
 from pyphylo._gene_weights import checked_weights, gene_weights
-from pyphylo._matrix import LabelledMatrix, _square
+from pyphylo._matrix import LabelledMatrix, square_of
 from pyphylo._memory import human_bytes, require_memory
 from pyphylo._names import whole_number
 from pyphylo._version import __version__
@@ -67,17 +67,14 @@ class Replicate:
     provenance: dict[str, Any]
 
     def matrix(self) -> Any:
-        """The replicate as a SimilarityMatrix or DistanceMatrix; NaN where a pair is undefined."""
+        """A condensed SimilarityMatrix or DistanceMatrix; NaN where a pair is undefined."""
         matrix_type: type[LabelledMatrix] = SimilarityMatrix
         if self.kind == "distance":
             from pyphylo.distance import DistanceMatrix
 
             matrix_type = DistanceMatrix
-        n = len(self.ids)
-        size = n * n * self.condensed.itemsize
-        require_memory(size, f"{n} x {n} values of a replicate")
-        values = _square(self.condensed, self.ids, matrix_type.diagonal)
-        return matrix_type._trusted(values, self.ids, {**self.provenance, "replicate": self.index})
+        provenance = {**self.provenance, "replicate": self.index}
+        return matrix_type._trusted(self.condensed, self.ids, provenance)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """The square matrix, for `numpy.asarray`."""
@@ -228,9 +225,7 @@ class SimilarityErrors:
         """One of the arrays as a square matrix; the diagonal is 1 for "similarity", else 0."""
         if name not in self._NAMES:
             raise InputError(f"there is no array {name!r}; there are {', '.join(self._NAMES)}")
-        n = len(self.ids)
-        require_memory(8 * n * n, f"{n} x {n} values")
-        return _square(getattr(self, name), self.ids, float(name == "similarity"))
+        return square_of(getattr(self, name), len(self.ids), float(name == "similarity"))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pair: model, other, and the six arrays."""

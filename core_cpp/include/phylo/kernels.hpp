@@ -43,25 +43,25 @@ struct FrequencyTile {
 /// The inner loops, compiled for one instruction set. Integer kernels give the same integers, and
 /// the others the same bits, in every set: no operation is fused, sums have one order.
 struct KernelSet {
-    const char* name;
-    void (*multiply_u8)(const CountTile&);
-    void (*multiply_i16)(const CountTile&);
-    void (*multiply_f64)(const FrequencyTile&);
+    const char* name = nullptr;
+    void (*multiply_u8)(const CountTile&) = nullptr;
+    void (*multiply_i16)(const CountTile&) = nullptr;
+    void (*multiply_f64)(const FrequencyTile&) = nullptr;
     /// out[j] = numerators[j] / sqrt(self x selves[j]), NaN where the product is not above 0.
     void (*identities_i32)(const std::int32_t* numerators, std::int64_t n, double self,
-                           const double* selves, double* out);
+                           const double* selves, double* out) = nullptr;
     void (*identities_i64)(const std::int64_t* numerators, std::int64_t n, double self,
-                           const double* selves, double* out);
+                           const double* selves, double* out) = nullptr;
     void (*identities_f64)(const double* numerators, std::int64_t n, double self,
-                           const double* selves, double* out);
+                           const double* selves, double* out) = nullptr;
     /// values[j] = -log(min(max(values[j], floor), 1)), never -0; NaN stays. Within 1 ulp.
-    void (*distances)(double* values, std::int64_t n, double floor);
-    void (*narrow)(const double* values, std::int64_t n, float* out);
+    void (*distances)(double* values, std::int64_t n, double floor) = nullptr;
+    void (*narrow)(const double* values, std::int64_t n, float* out) = nullptr;
     /// As narrow, past the caches where the set can: for results that are not read again soon.
-    void (*stream)(const double* values, std::int64_t n, float* out);
+    void (*stream)(const double* values, std::int64_t n, float* out) = nullptr;
     /// Multiply-adds a second on a core, in round numbers, for cost models.
-    double u8_rate;
-    double i16_rate;
+    double u8_rate = 0.0;
+    double i16_rate = 0.0;
 };
 
 /// Sets that this build has and this processor runs, slowest first: "portable", then any of

@@ -79,18 +79,12 @@ void multiply_bytes(const CountTile& tile) {
 
 }  // namespace
 
-const KernelSet kAvx2Kernels = {.name = "avx2",
-                                .multiply_u8 = multiply_bytes,
-                                .multiply_i16 = multiply_counts<Shorts, 4>,
-                                .multiply_f64 = multiply_frequencies<32>,
-                                .identities_i32 = identities<std::int32_t>,
-                                .identities_i64 = identities<std::int64_t>,
-                                .identities_f64 = identities<double>,
-                                .distances = distances,
-                                .narrow = narrow,
-                                .stream = narrow,
-                                .u8_rate = 200e9,
-                                .i16_rate = 100e9};
+const KernelSet kAvx2Kernels = with_elementwise({.name = "avx2",
+                                                 .multiply_u8 = multiply_bytes,
+                                                 .multiply_i16 = multiply_counts<Shorts, 4>,
+                                                 .multiply_f64 = multiply_frequencies<32>,
+                                                 .u8_rate = 200e9,
+                                                 .i16_rate = 100e9});
 
 }  // namespace phylo
 // NOLINTEND(modernize-avoid-c-arrays)

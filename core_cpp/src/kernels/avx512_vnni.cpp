@@ -56,18 +56,13 @@ void stream(const double* values, std::int64_t n, float* out) {
 
 }  // namespace
 
-const KernelSet kAvx512VnniKernels = {.name = "avx512-vnni",
-                                      .multiply_u8 = multiply_counts<Bytes, 8>,
-                                      .multiply_i16 = multiply_counts<Shorts, 8>,
-                                      .multiply_f64 = multiply_frequencies<64>,
-                                      .identities_i32 = identities<std::int32_t>,
-                                      .identities_i64 = identities<std::int64_t>,
-                                      .identities_f64 = identities<double>,
-                                      .distances = distances,
-                                      .narrow = narrow,
-                                      .stream = stream,
-                                      .u8_rate = 450e9,
-                                      .i16_rate = 225e9};
+const KernelSet kAvx512VnniKernels = with_elementwise({.name = "avx512-vnni",
+                                                       .multiply_u8 = multiply_counts<Bytes, 8>,
+                                                       .multiply_i16 = multiply_counts<Shorts, 8>,
+                                                       .multiply_f64 = multiply_frequencies<64>,
+                                                       .stream = stream,
+                                                       .u8_rate = 450e9,
+                                                       .i16_rate = 225e9});
 
 }  // namespace phylo
 // NOLINTEND(portability-simd-intrinsics)

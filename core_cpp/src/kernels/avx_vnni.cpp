@@ -23,17 +23,11 @@ struct Shorts : Base256 {
 
 }  // namespace
 
-const KernelSet kAvxVnniKernels = {.name = "avx-vnni",
-                                   .multiply_u8 = multiply_counts<Bytes, 4>,
-                                   .multiply_i16 = multiply_counts<Shorts, 4>,
-                                   .multiply_f64 = multiply_frequencies<32>,
-                                   .identities_i32 = identities<std::int32_t>,
-                                   .identities_i64 = identities<std::int64_t>,
-                                   .identities_f64 = identities<double>,
-                                   .distances = distances,
-                                   .narrow = narrow,
-                                   .stream = narrow,
-                                   .u8_rate = 225e9,
-                                   .i16_rate = 112e9};
+const KernelSet kAvxVnniKernels = with_elementwise({.name = "avx-vnni",
+                                                    .multiply_u8 = multiply_counts<Bytes, 4>,
+                                                    .multiply_i16 = multiply_counts<Shorts, 4>,
+                                                    .multiply_f64 = multiply_frequencies<32>,
+                                                    .u8_rate = 225e9,
+                                                    .i16_rate = 112e9});
 
 }  // namespace phylo

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "phylo/kernels.hpp"
+
 namespace phylo {
 namespace {
 
@@ -76,6 +78,17 @@ void narrow(const double* values, std::int64_t n, float* out) {
     for (std::int64_t j = 0; j < n; ++j) {
         out[j] = static_cast<float>(values[j]);
     }
+}
+
+/// A set's products, with what this file gives every set.
+constexpr KernelSet with_elementwise(KernelSet set) {
+    set.identities_i32 = identities<std::int32_t>;
+    set.identities_i64 = identities<std::int64_t>;
+    set.identities_f64 = identities<double>;
+    set.distances = distances;
+    set.narrow = narrow;
+    set.stream = set.stream == nullptr ? narrow : set.stream;
+    return set;
 }
 
 }  // namespace

@@ -52,17 +52,11 @@ struct Shorts : Base {
 
 }  // namespace
 
-const KernelSet kNeonKernels = {.name = "neon",
-                                .multiply_u8 = multiply_counts<Bytes, 8>,
-                                .multiply_i16 = multiply_counts<Shorts, 8>,
-                                .multiply_f64 = multiply_frequencies<16>,
-                                .identities_i32 = identities<std::int32_t>,
-                                .identities_i64 = identities<std::int64_t>,
-                                .identities_f64 = identities<double>,
-                                .distances = distances,
-                                .narrow = narrow,
-                                .stream = narrow,
-                                .u8_rate = 60e9,
-                                .i16_rate = 30e9};
+const KernelSet kNeonKernels = with_elementwise({.name = "neon",
+                                                 .multiply_u8 = multiply_counts<Bytes, 8>,
+                                                 .multiply_i16 = multiply_counts<Shorts, 8>,
+                                                 .multiply_f64 = multiply_frequencies<16>,
+                                                 .u8_rate = 60e9,
+                                                 .i16_rate = 30e9});
 
 }  // namespace phylo

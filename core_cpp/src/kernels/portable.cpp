@@ -45,18 +45,12 @@ void multiply(const CountTile& tile) {
 
 }  // namespace
 
-const KernelSet kPortableKernels = {.name = "portable",
-                                    .multiply_u8 = multiply<std::uint8_t>,
-                                    .multiply_i16 = multiply<std::int16_t>,
-                                    .multiply_f64 = multiply_frequencies<16>,
-                                    .identities_i32 = identities<std::int32_t>,
-                                    .identities_i64 = identities<std::int64_t>,
-                                    .identities_f64 = identities<double>,
-                                    .distances = distances,
-                                    .narrow = narrow,
-                                    .stream = narrow,
-                                    .u8_rate = 10e9,
-                                    .i16_rate = 10e9};
+const KernelSet kPortableKernels = with_elementwise({.name = "portable",
+                                                     .multiply_u8 = multiply<std::uint8_t>,
+                                                     .multiply_i16 = multiply<std::int16_t>,
+                                                     .multiply_f64 = multiply_frequencies<16>,
+                                                     .u8_rate = 10e9,
+                                                     .i16_rate = 10e9});
 
 }  // namespace phylo
 // NOLINTEND(modernize-avoid-c-arrays)
