@@ -81,7 +81,7 @@ void narrow(const double* values, std::int64_t n, float* out) {
 }
 
 /// A set's products, with what this file gives every set.
-constexpr KernelSet with_elementwise(KernelSet set) {
+constexpr KernelSet with_elementwise(KernelSet set) noexcept {
     set.identities_i32 = identities<std::int32_t>;
     set.identities_i64 = identities<std::int64_t>;
     set.identities_f64 = identities<double>;
