@@ -14,6 +14,9 @@ __all__ = ["available_bytes", "byte_count", "human_bytes", "require_memory"]
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
+# Asking the system takes longer than a small piece of work itself: so little is always there.
+ASKED_FROM = 8 << 20
+
 
 def available_bytes() -> int | None:
     """Memory that may be taken without swapping; None where the system does not say."""
@@ -58,11 +61,13 @@ def human_bytes(count: int) -> str:
 
 
 def require_memory(needed: int, what: str, limit: int | None = None) -> None:
-    """Raise MemoryError unless `needed` bytes are available, and within `limit`."""
+    """Raise MemoryError unless `needed` bytes are within `limit`, and available if not few."""
     if limit is not None and needed > limit:
         raise MemoryError(
             f"{what} need {human_bytes(needed)}, more than the {human_bytes(limit)} allowed"
         )
+    if needed < ASKED_FROM:
+        return
     available = available_bytes()
     if available is not None and needed > available:
         raise MemoryError(

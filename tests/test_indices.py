@@ -300,6 +300,7 @@ def test_wrong_calls_are_refused():
 def test_what_does_not_fit_is_refused(monkeypatch):
     table = random_table(10, models=20)
     monkeypatch.setattr("pyphylo._memory.available_bytes", lambda: 1000)
+    monkeypatch.setattr("pyphylo._memory.ASKED_FROM", 0)
     with pytest.raises(MemoryError, match=r"distances need .* only 1000 bytes"):
         pp.genetic_distance(table)
 

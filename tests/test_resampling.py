@@ -485,6 +485,7 @@ def test_what_does_not_fit_is_refused(monkeypatch):
     table = random_table()
     replicates = resample_similarity(table, n=50)
     monkeypatch.setattr("pyphylo._memory.available_bytes", lambda: 20_000)
+    monkeypatch.setattr("pyphylo._memory.ASKED_FROM", 0)
     with pytest.raises(MemoryError, match=r"50 replicates of 190 pairs need 37.1 KiB"):
         replicates.array()
     with pytest.raises(MemoryError, match="working arrays"):

@@ -220,6 +220,7 @@ def test_spellings_of_memory(given, count):
 
 def test_memory_that_is_not_there(monkeypatch, tmp_path, table):
     monkeypatch.setattr(_memory, "available_bytes", lambda: 100_000)
+    monkeypatch.setattr("pyphylo._memory.ASKED_FROM", 0)
     for options in ({}, {"condensed": True}, {"out": tmp_path / "s.npy"}):
         with pytest.raises(MemoryError, match=r"only 97.7 KiB of memory are available"):
             pp.nei_similarity(table, **options)

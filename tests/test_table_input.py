@@ -209,6 +209,7 @@ def test_bad_probabilities_are_named(value):
 
 def test_memory_is_asked_for_before_it_is_taken(monkeypatch):
     monkeypatch.setattr(_memory, "available_bytes", lambda: 1 << 20)
+    monkeypatch.setattr("pyphylo._memory.ASKED_FROM", 0)
     n = 100_000
     with pytest.raises(MemoryError, match=r"need .* MiB, but only 1.0 MiB"):
         pp.AlleleTable.from_counts(
