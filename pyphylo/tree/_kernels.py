@@ -31,17 +31,16 @@ smallest Q, and ties are decided among rows that were all scanned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["join_all", "padding", "scan_rows", "sum_rows"]
+from pyphylo._jit import compiled
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+__all__ = ["join_all", "padding", "scan_rows", "sum_rows"]
 
 _DEAD = -np.inf
 """The row sum of a slot whose node was joined: it makes every Q of the slot +inf."""
@@ -50,20 +49,6 @@ _TINY = 1e-300
 """Keeps the padding above zero where eps W underflows."""
 _BLOCK = 1024
 _CHUNK = 64
-
-
-def _compiled(function: _F) -> _F:
-    """Compile on first call; keep the machine code where a cache folder can be written.
-
-    Numba tries NUMBA_CACHE_DIR, the package's ``__pycache__`` and the user's cache
-    folder, and refuses with RuntimeError where none can be written. Then every
-    process compiles anew.
-    """
-    try:
-        compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        compiled = numba.njit(nogil=True)(function)
-    return compiled
 
 
 def _select(builder: Any, comparison: str, left: Any, right: Any) -> Any:
@@ -94,13 +79,13 @@ def _larger(typing_context: Any, left: Any, right: Any) -> Any:
     return numba.float64(numba.float64, numba.float64), generate
 
 
-@_compiled
+@compiled
 def padding(largest: float, size_u: float) -> float:
     """How far a bound is lowered for rounding, with |d| <= largest and |u| <= size_u."""
     return 8.0 * _EPS * (largest + 2.0 * size_u) + _TINY
 
 
-@_compiled
+@compiled
 def sum_rows(D: NDArray[Any], R: NDArray[np.float64], first: int, last: int) -> None:
     """R[i] = sum of D[k, i] over all slots k of R in order, for first <= i < last.
 
@@ -116,7 +101,7 @@ def sum_rows(D: NDArray[Any], R: NDArray[np.float64], first: int, last: int) -> 
             target[i] += row[i]
 
 
-@_compiled
+@compiled
 def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> float:
     """The smallest Q of a stretch of a row whose row sum is `own`."""
     best = np.inf
@@ -125,7 +110,7 @@ def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -
     return best
 
 
-@_compiled
+@compiled
 def _scan(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> tuple[float, int]:
     """The smallest Q of a row and the first slot that attains it."""
     m = R.shape[0]
@@ -146,7 +131,7 @@ def _scan(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> tu
     return best, start
 
 
-@_compiled
+@compiled
 def scan_rows(
     D: NDArray[Any],
     R: NDArray[np.float64],
@@ -165,7 +150,7 @@ def scan_rows(
         partner[i] = j
 
 
-@_compiled
+@compiled
 def _refresh_u(R: NDArray[np.float64], u: NDArray[np.float64], c: float) -> tuple[float, float]:
     """Set u = R / c; the largest rise of a u, and the largest |u| before or after.
 
@@ -184,7 +169,7 @@ def _refresh_u(R: NDArray[np.float64], u: NDArray[np.float64], c: float) -> tupl
     return rise, size
 
 
-@_compiled
+@compiled
 def _fold_new_node(
     low: NDArray[np.float64],
     partner: NDArray[np.int64],
@@ -209,7 +194,7 @@ def _fold_new_node(
         low[k] = new if closer else old
 
 
-@_compiled
+@compiled
 def _best_partner(
     near: NDArray[np.float64], partner: NDArray[np.int64], R: NDArray[np.float64], c: float
 ) -> float:
@@ -223,7 +208,7 @@ def _best_partner(
     return best
 
 
-@_compiled
+@compiled
 def _candidates(
     low: NDArray[np.float64], u: NDArray[np.float64], limit: float, rows: NDArray[np.int64]
 ) -> int:
@@ -236,7 +221,7 @@ def _candidates(
     return count
 
 
-@_compiled
+@compiled
 def _join_rows(
     first: NDArray[Any],
     second: NDArray[Any],
@@ -260,7 +245,7 @@ def _join_rows(
     return size
 
 
-@_compiled
+@compiled
 def _sum_live(row: NDArray[Any], R: NDArray[np.float64]) -> float:
     """Sum of a row over live slots, in order."""
     total = 0.0
@@ -269,7 +254,7 @@ def _sum_live(row: NDArray[Any], R: NDArray[np.float64]) -> float:
     return total
 
 
-@_compiled
+@compiled
 def _compact(
     D: NDArray[Any],
     R: NDArray[np.float64],
@@ -312,7 +297,7 @@ def _compact(
     return live
 
 
-@_compiled
+@compiled
 def join_all(
     D: NDArray[Any],
     R: NDArray[np.float64],
