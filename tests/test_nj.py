@@ -280,9 +280,9 @@ def test_overflow_is_an_error(dtype):
         neighbor_joining(matrix(huge), dtype=dtype)
 
 
-def run_python(code, *, cwd, **environment):
+def run_python(code, *, cwd, warnings="error", **environment):
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", warnings, "-c", code],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
@@ -305,6 +305,7 @@ def test_kernels_compile_without_a_cache_folder(tmp_path):
     done = run_python(
         "import kernels; print(kernels.padding(1.0, 1.0) > 0, kernels.padding.stats.cache_path)",
         cwd=tmp_path,
+        warnings="default",
         NUMBA_CACHE_DIR=nowhere,
         HOME=nowhere,
         XDG_CACHE_HOME=nowhere,
