@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
+    from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
     from pyphylo.tree.tree import Tree as Tree
 
@@ -59,6 +60,7 @@ _LAZY = {
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
     "resample_similarity": "pyphylo.resampling",
+    "robinson_foulds_many": "pyphylo.tree._distances",
     "sample": "pyphylo.sampling.scheduler",
     "similarity_errors": "pyphylo.resampling",
 }

@@ -1,6 +1,15 @@
-"""Trees: built by neighbor joining, read, written, rooted and compared."""
+"""Trees: built by neighbor joining, read, written, rooted, fitted, compared and summarized."""
 
+from pyphylo.tree._distances import robinson_foulds_many
+from pyphylo.tree._fit import Residuals
+from pyphylo.tree._rooting import AncestorDeviations
 from pyphylo.tree.nj import neighbor_joining
 from pyphylo.tree.tree import Tree
 
-__all__ = ["Tree", "neighbor_joining"]
+__all__ = [
+    "AncestorDeviations",
+    "Residuals",
+    "Tree",
+    "neighbor_joining",
+    "robinson_foulds_many",
+]

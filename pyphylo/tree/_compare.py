@@ -10,6 +10,7 @@ has the same first and last number and as many tips as lie between them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from pyphylo.errors import InputError
 from pyphylo.tree._arrays import Layout
 
-__all__ = ["Splits", "is_clade", "largest_clade"]
+__all__ = ["Splits", "check_same_tips", "count_members", "is_clade", "largest_clade"]
 
 
-def _count_members(members: NDArray[np.bool_], of: Layout) -> NDArray[np.int64]:
+def count_members(members: NDArray[np.bool_], of: Layout) -> NDArray[np.int64]:
     """How many members are below each node."""
     before = np.concatenate(([0], np.cumsum(members[of.order])))
     counts: NDArray[np.int64] = before[of.start + of.size] - before[of.start]
@@ -30,7 +31,7 @@ def _count_members(members: NDArray[np.bool_], of: Layout) -> NDArray[np.int64]:
 def is_clade(members: NDArray[np.bool_], of: Layout, rooted: bool) -> bool:
     """Whether the members are all tips below a node or, unrooted, on one side of a branch."""
     n, k = len(members), int(members.sum())
-    count = _count_members(members, of)
+    count = count_members(members, of)
     below = (count == of.size) & (of.size == k)
     beyond = (count == 0) & (of.size == n - k)
     return bool(below.any() or (not rooted and beyond.any()))
@@ -39,10 +40,29 @@ def is_clade(members: NDArray[np.bool_], of: Layout, rooted: bool) -> bool:
 def largest_clade(members: NDArray[np.bool_], of: Layout) -> int:
     """Tips on the largest side of a branch that holds only members."""
     n, k = len(members), int(members.sum())
-    count = _count_members(members, of)
+    count = count_members(members, of)
     below = of.size[count == of.size]
     beyond = (n - of.size)[k - count == n - of.size]
     return int(max(below.max(), beyond.max(initial=0)))
+
+
+def check_same_tips(
+    mine: AbstractSet[str],
+    theirs: AbstractSet[str],
+    what: str = "the trees",
+    where: tuple[str, str] = ("this tree", "the other"),
+    remedy: str = "use shear on those of both",
+) -> None:
+    """Refuse different sets of tips, naming some."""
+    if mine == theirs:
+        return
+    told = "; ".join(
+        f"{len(names)} only in {place}: {', '.join(map(repr, names[:3]))}"
+        + (", …" if len(names) > 3 else "")
+        for names, place in zip((sorted(mine - theirs), sorted(theirs - mine)), where, strict=True)
+        if names
+    )
+    raise InputError(f"{what} have different tips ({told}); {remedy}")
 
 
 class Splits:
@@ -72,21 +92,9 @@ class Splits:
 
     def found_in(self, other: Splits) -> NDArray[np.bool_]:
         """Of each node, whether the bipartition above it is in another tree (trivial ones are)."""
-        self._check_tips(other)
+        check_same_tips(self._number.keys(), other._number.keys())
         found: NDArray[np.bool_] = np.isin(self._keys, other._keys_under(self._number))
         return found | (self._keys < 0)
-
-    def _check_tips(self, other: Splits) -> None:
-        mine, theirs = self._number.keys(), other._number.keys()
-        if mine != theirs:
-            only = [sorted(mine - theirs), sorted(theirs - mine)]
-            told = "; ".join(
-                f"{len(names)} only in {where}: {', '.join(map(repr, names[:3]))}"
-                + (", …" if len(names) > 3 else "")
-                for names, where in zip(only, ("this tree", "the other"), strict=True)
-                if names
-            )
-            raise InputError(f"the trees have different tips ({told}); use shear on those of both")
 
     def _keys_under(self, number: dict[str, int]) -> NDArray[np.int64]:
         """One integer per node: the interval that its side without the first tip fills.
