@@ -3,6 +3,7 @@
 from pyphylo.tree._distances import robinson_foulds_many
 from pyphylo.tree._fit import Residuals
 from pyphylo.tree._rooting import AncestorDeviations
+from pyphylo.tree.consensus import greedy_consensus, majority_consensus
 from pyphylo.tree.nj import neighbor_joining
 from pyphylo.tree.tree import Tree
 
@@ -10,6 +11,8 @@ __all__ = [
     "AncestorDeviations",
     "Residuals",
     "Tree",
+    "greedy_consensus",
+    "majority_consensus",
     "neighbor_joining",
     "robinson_foulds_many",
 ]
