@@ -69,6 +69,17 @@ def slow_deviation(tree, side):
     return math.sqrt(sum(squares) / len(pairs)), height
 
 
+def test_deviations_of_a_larger_tree_equal_their_definition():
+    tree = random_tree(25, np.random.default_rng(9))
+    found = tree.ancestor_deviations()
+    for node in range(tree.n_nodes - 1):
+        deviation, above = slow_deviation(tree, below(tree, node))
+        assert found.deviation[node] == pytest.approx(deviation, rel=1e-9)
+        if node == found.branch:
+            assert found.above == pytest.approx(above, rel=1e-9)
+    assert found.deviation[found.branch] == np.nanmin(found.deviation)
+
+
 LENGTHS = st.integers(0, 5) | st.floats(0.01, 9)
 
 

@@ -24,30 +24,6 @@ __all__ = [
 ]
 
 
-class _Numbered:
-    """A tree whose tips are numbered so that the sides of its branches are intervals.
-
-    From tip 0 on around the tree, as Day (1985) does; of each branch, the side without tip
-    0 is meant.
-    """
-
-    def __init__(self, tree: Tree) -> None:
-        from pyphylo.tree._tree_kernels import sides, spans
-
-        self._tree = tree
-        start = spans(tree.parent, tree.n_tips)[0][: tree.n_tips]
-        self.number: NDArray[np.int64] = (start - start[0]) % tree.n_tips
-        self.sides = sides(tree.parent, self.number)
-
-    def of_tips(self, other: Tree) -> NDArray[np.int64]:
-        """The numbers of another tree's tips, in its order."""
-        if other.tips == self._tree.tips:
-            return self.number
-        check_same_tips(self._tree._number.keys(), other._number.keys())
-        place = self._tree._number
-        return self.number[[place[tip] for tip in other.tips]]
-
-
 def robinson_foulds_many(
     tree: Tree, trees: Iterable[Tree], normalized: bool = True
 ) -> NDArray[np.float64]:
@@ -76,13 +52,13 @@ def robinson_foulds_many(
     """
     from pyphylo.tree._tree_kernels import compare_splits, day_table
 
-    numbered = _Numbered(tree)
-    table = day_table(*numbered.sides, tree.n_tips)
-    count, _ = compare_splits(tree.parent, numbered.number, table)
+    splits = tree._splits
+    table = day_table(*splits.sides, tree.n_tips)
+    count, _ = compare_splits(tree.parent, splits.number, table)
     distances = []
     for k, other in enumerate(trees):
         try:
-            number = numbered.of_tips(other)
+            number = splits.numbers_of(other.tips)
         except InputError as error:
             raise InputError(f"tree {k} of the many: {error}") from None
         theirs, shared = compare_splits(other.parent, number, table)
@@ -132,13 +108,14 @@ def _length_differences(first: Tree, second: Tree) -> NDArray[np.float64]:
 
     A bipartition that a tree lacks has length 0 there.
     """
-    for tree in (first, second):
-        require_lengths(tree, "a distance of branch lengths", "use robinson_foulds, or fit lengths")
-    numbered = _Numbered(first)
-    mine, length = _keyed_lengths(first, *numbered.sides)
     from pyphylo.tree._tree_kernels import sides
 
-    theirs, other_length = _keyed_lengths(second, *sides(second.parent, numbered.of_tips(second)))
+    for tree in (first, second):
+        require_lengths(tree, "a distance of branch lengths", "use robinson_foulds, or fit lengths")
+    splits = first._splits
+    other_sides = sides(second.parent, splits.numbers_of(second.tips))
+    mine, length = _keyed_lengths(first, *splits.sides)
+    theirs, other_length = _keyed_lengths(second, *other_sides)
     order = np.argsort(mine)
     mine, length = mine[order], length[order]
     at = np.searchsorted(mine, theirs)
