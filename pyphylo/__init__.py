@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
+    from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
+    from pyphylo.tree.consensus import greedy_consensus as greedy_consensus
+    from pyphylo.tree.consensus import majority_consensus as majority_consensus
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
     from pyphylo.tree.tree import Tree as Tree
 
@@ -55,10 +58,13 @@ _LAZY = {
     "Tree": "pyphylo.tree.tree",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
+    "greedy_consensus": "pyphylo.tree.consensus",
+    "majority_consensus": "pyphylo.tree.consensus",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
     "resample_similarity": "pyphylo.resampling",
+    "robinson_foulds_many": "pyphylo.tree._distances",
     "sample": "pyphylo.sampling.scheduler",
     "similarity_errors": "pyphylo.resampling",
 }

@@ -1,6 +1,18 @@
-"""Trees: built by neighbor joining, read, written, rooted and compared."""
+"""Trees: built by neighbor joining, read, written, rooted, fitted, compared and summarized."""
 
+from pyphylo.tree._distances import robinson_foulds_many
+from pyphylo.tree._fit import Residuals
+from pyphylo.tree._rooting import AncestorDeviations
+from pyphylo.tree.consensus import greedy_consensus, majority_consensus
 from pyphylo.tree.nj import neighbor_joining
 from pyphylo.tree.tree import Tree
 
-__all__ = ["Tree", "neighbor_joining"]
+__all__ = [
+    "AncestorDeviations",
+    "Residuals",
+    "Tree",
+    "greedy_consensus",
+    "majority_consensus",
+    "neighbor_joining",
+    "robinson_foulds_many",
+]

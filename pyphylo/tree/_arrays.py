@@ -1,4 +1,4 @@
-"""A tree as flat arrays: display order, walks, path lengths. No recursion, any depth.
+"""A tree as flat arrays: display order and walks. No recursion, any depth.
 
 Everywhere, nodes 0..n_tips-1 are the tips, every internal node has a larger number than all
 its children, and the root is the last node. So a loop upwards through the numbers meets
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layout", "TreeArrays", "depths", "layout", "patristic", "postorder"]
+__all__ = ["Layout", "TreeArrays", "depths", "layout", "postorder"]
 
 
 class TreeArrays(NamedTuple):
@@ -104,25 +104,3 @@ def postorder(of: Layout) -> NDArray[np.int32]:
         backwards.append(v)
         stack.extend(below[first[v] : first[v + 1]])
     return np.array(backwards[::-1], np.int32)
-
-
-def patristic(length: NDArray[np.float64], of: Layout) -> NDArray[np.float64]:
-    """Path lengths between all tips, in order of their numbers.
-
-    Upwards through the nodes, `height` is the distance of each tip, in display order, to the
-    highest node reached; two tips meet where the spans of two children are put together.
-    """
-    n_tips = len(of.order)
-    height = np.zeros(n_tips)
-    paths = np.zeros((n_tips, n_tips))
-    for v in range(n_tips, len(length)):
-        start = int(of.start[v])
-        stop = start
-        for child in of.children[of.first_child[v] : of.first_child[v + 1]]:
-            met, stop = stop, stop + int(of.size[child])
-            height[met:stop] += length[child]
-            block = height[start:met, None] + height[met:stop]
-            paths[start:met, met:stop] = block
-            paths[met:stop, start:met] = block.T
-    place = np.argsort(of.order)
-    return paths[np.ix_(place, place)]

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from pyphylo.errors import InputError
 from pyphylo.tree._arrays import Layout, TreeArrays
 
-__all__ = ["ladderize", "midpoint", "place_root", "restrict"]
+if TYPE_CHECKING:
+    from pyphylo.tree.tree import Tree
+
+__all__ = [
+    "collapse",
+    "contract",
+    "has_unary",
+    "ladderize",
+    "midpoint",
+    "place_root",
+    "renumber",
+    "restrict",
+]
 
 
 def renumber(n_tips: int, parent: Sequence[int]) -> list[int]:
@@ -228,6 +244,80 @@ def restrict(tree: TreeArrays, keep: Sequence[bool]) -> TreeArrays:
         [length[v] for v in order],
         [support[v] for v in order],
         [labels[v] for v in order],
+    )
+
+
+def collapse(
+    self: Tree, *, min_length: float | None = None, min_support: float | None = None
+) -> Tree:
+    """The tree without short or weakly supported internal branches, polytomies instead.
+
+    Parameters
+    ----------
+    min_length : float
+        Branches shorter than this go.
+    min_support : float
+        Branches with less support than this go. With both given, either is enough.
+
+    Returns
+    -------
+    Tree
+        The length of a branch that goes is dropped: paths that took it get shorter by as
+        much, wherever the root is (`Tree.fit` estimates lengths afresh). Branches of
+        unknown length or support stay, and so do the two of a rooted tree's root, since
+        the root would go with them.
+
+    Raises
+    ------
+    InputError
+        When neither number is given, or one is NaN.
+    """
+    return type(self)(*contract(self._flat, _weak(self, min_length, min_support)))
+
+
+def has_unary(tree: Tree) -> bool:
+    """Whether a node has one child."""
+    n_children = np.bincount(tree.parent[:-1], minlength=tree.n_nodes)
+    return bool((n_children == 1).any())
+
+
+def _weak(tree: Tree, min_length: float | None, min_support: float | None) -> list[bool]:
+    """Of each node, whether `collapse` takes it out."""
+    if min_length is None and min_support is None:
+        raise InputError("say which branches go: min_length, min_support or both")
+    gone = np.zeros(tree.n_nodes, np.bool_)
+    for name, least, values in (
+        ("min_length", min_length, tree.length),
+        ("min_support", min_support, tree.support),
+    ):
+        if least is not None:
+            if math.isnan(least):
+                raise InputError(f"{name} must be a number, not {least}")
+            gone |= values < least
+    gone[: tree.n_tips] = False
+    gone[-1] = False
+    if tree.is_rooted:
+        gone[tree.children(tree.root)] = False
+    taken_out: list[bool] = gone.tolist()
+    return taken_out
+
+
+def contract(tree: TreeArrays, gone: Sequence[bool]) -> TreeArrays:
+    """Take internal nodes other than the root out; their children hang from the parents."""
+    n, n_tips = len(tree.parent), len(tree.tips)
+    kept = [v for v in range(n) if not gone[v]]
+    place = {v: i for i, v in enumerate(kept)}
+    parent = list(tree.parent)
+    for v in range(n - 2, -1, -1):
+        # The parent has a larger number: if it goes, its own parent is one that stays.
+        if gone[parent[v]]:
+            parent[v] = parent[parent[v]]
+    return TreeArrays(
+        tree.tips,
+        [place[parent[v]] if parent[v] >= 0 else -1 for v in kept],
+        [tree.length[v] for v in kept],
+        [tree.support[v] for v in kept],
+        [tree.labels[v - n_tips] for v in kept[n_tips:]],
     )
 
 

@@ -9,7 +9,7 @@ has the same first and last number and as many tips as lie between them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pyphylo.errors import InputError
 from pyphylo.tree._arrays import Layout
 
-__all__ = ["Splits", "is_clade", "largest_clade"]
+__all__ = ["Splits", "check_same_tips", "count_members", "is_clade", "largest_clade"]
 
 
-def _count_members(members: NDArray[np.bool_], of: Layout) -> NDArray[np.int64]:
+def count_members(members: NDArray[np.bool_], of: Layout) -> NDArray[np.int64]:
     """How many members are below each node."""
     before = np.concatenate(([0], np.cumsum(members[of.order])))
     counts: NDArray[np.int64] = before[of.start + of.size] - before[of.start]
@@ -30,7 +30,7 @@ def _count_members(members: NDArray[np.bool_], of: Layout) -> NDArray[np.int64]:
 def is_clade(members: NDArray[np.bool_], of: Layout, rooted: bool) -> bool:
     """Whether the members are all tips below a node or, unrooted, on one side of a branch."""
     n, k = len(members), int(members.sum())
-    count = _count_members(members, of)
+    count = count_members(members, of)
     below = (count == of.size) & (of.size == k)
     beyond = (count == 0) & (of.size == n - k)
     return bool(below.any() or (not rooted and beyond.any()))
@@ -39,10 +39,29 @@ def is_clade(members: NDArray[np.bool_], of: Layout, rooted: bool) -> bool:
 def largest_clade(members: NDArray[np.bool_], of: Layout) -> int:
     """Tips on the largest side of a branch that holds only members."""
     n, k = len(members), int(members.sum())
-    count = _count_members(members, of)
+    count = count_members(members, of)
     below = of.size[count == of.size]
     beyond = (n - of.size)[k - count == n - of.size]
     return int(max(below.max(), beyond.max(initial=0)))
+
+
+def check_same_tips(
+    mine: AbstractSet[str],
+    theirs: AbstractSet[str],
+    what: str = "the trees",
+    where: tuple[str, str] = ("this tree", "the other"),
+    remedy: str = "use shear on those of both",
+) -> None:
+    """Refuse different sets of tips, naming some."""
+    if mine == theirs:
+        return
+    told = "; ".join(
+        f"{len(names)} only in {place}: {', '.join(map(repr, names[:3]))}"
+        + (", …" if len(names) > 3 else "")
+        for names, place in zip((sorted(mine - theirs), sorted(theirs - mine)), where, strict=True)
+        if names
+    )
+    raise InputError(f"{what} have different tips ({told}); {remedy}")
 
 
 class Splits:
@@ -52,18 +71,25 @@ class Splits:
     ----------
     tips, parent, of
         As in `Tree`.
+
+    Attributes
+    ----------
+    number : ndarray, one a tip
+        Along the tree, from the first tip by name, which is 0.
+    sides : (low, high, size), ndarrays, one a node
+        Of the side without the first tip: the smallest and largest number, and how many.
     """
 
-    def __init__(self, tips: Sequence[str], parent: NDArray[np.int32], of: Layout) -> None:
-        self._tips = tips
-        self._parent: list[int] = parent.tolist()
-        self._layout = of
-        self._first = min(range(len(tips)), key=tips.__getitem__)
-        rank = np.argsort(of.order)
-        number = (rank - rank[self._first]) % len(tips)
-        self._number = dict(zip(tips, number.tolist(), strict=True))
-        # -1 where a branch parts off fewer than two tips.
-        self._keys = self._keys_under(self._number)
+    def __init__(self, tips: tuple[str, ...], parent: NDArray[np.int32], of: Layout) -> None:
+        from pyphylo.tree._tree_kernels import sides
+
+        self._tips, self._parent = tips, parent
+        first = min(range(len(tips)), key=tips.__getitem__)
+        place = of.start[: len(tips)]
+        self.number: NDArray[np.int64] = (place - place[first]) % len(tips)
+        self._number_of = dict(zip(tips, self.number.tolist(), strict=True))
+        self.sides = sides(parent, self.number)
+        self._keys = self._usable(self.sides)
         self.count = len(np.unique(self._keys[self._keys >= 0]))
 
     def shared_with(self, other: Splits) -> int:
@@ -72,61 +98,28 @@ class Splits:
 
     def found_in(self, other: Splits) -> NDArray[np.bool_]:
         """Of each node, whether the bipartition above it is in another tree (trivial ones are)."""
-        self._check_tips(other)
-        found: NDArray[np.bool_] = np.isin(self._keys, other._keys_under(self._number))
+        from pyphylo.tree._tree_kernels import sides
+
+        number = self.numbers_of(other._tips)
+        found: NDArray[np.bool_] = np.isin(self._keys, self._usable(sides(other._parent, number)))
         return found | (self._keys < 0)
 
-    def _check_tips(self, other: Splits) -> None:
-        mine, theirs = self._number.keys(), other._number.keys()
-        if mine != theirs:
-            only = [sorted(mine - theirs), sorted(theirs - mine)]
-            told = "; ".join(
-                f"{len(names)} only in {where}: {', '.join(map(repr, names[:3]))}"
-                + (", …" if len(names) > 3 else "")
-                for names, where in zip(only, ("this tree", "the other"), strict=True)
-                if names
-            )
-            raise InputError(f"the trees have different tips ({told}); use shear on those of both")
+    def numbers_of(self, tips: tuple[str, ...]) -> NDArray[np.int64]:
+        """The numbers of another tree's tips, in its order; refused where the tips differ."""
+        if tips == self._tips:
+            return self.number
+        check_same_tips(self._number_of.keys(), set(tips))
+        return np.array([self._number_of[tip] for tip in tips])
 
-    def _keys_under(self, number: dict[str, int]) -> NDArray[np.int64]:
-        """One integer per node: the interval that its side without the first tip fills.
+    def _usable(
+        self, sides: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    ) -> NDArray[np.int64]:
+        """One integer per node: the interval that its side fills.
 
-        -1 where that side fills no interval, or one of the two sides has fewer than two tips.
+        -1 where it fills none, or the branch parts off fewer than two tips.
         """
+        low, high, size = sides
         n = len(self._tips)
-        low, high, size = self._sides([number[tip] for tip in self._tips])
         usable = (high - low + 1 == size) & (size >= 2) & (size <= n - 2)
-        return np.where(usable, low * n + high, -1)
-
-    def _sides(
-        self, number: list[int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Smallest and largest number, and number of tips, on each side without the first tip."""
-        n_tips, n = len(self._tips), len(self._parent)
-        low = [*number, *([n_tips] * (n - n_tips))]
-        high = [*number, *([-1] * (n - n_tips))]
-        for v in range(n - 1):
-            p = self._parent[v]
-            low[p] = min(low[p], low[v])
-            high[p] = max(high[p], high[v])
-        size = self._layout.size.tolist()
-
-        # Above the first tip, the side without it is what lies beyond the branch.
-        path = [self._first]
-        while path[-1] != n - 1:
-            path.append(self._parent[path[-1]])
-        first, children = self._layout.first_child, self._layout.children
-        beyond = (n_tips, -1, 0)
-        turned = [beyond]
-        for p, v in zip(path[:0:-1], path[-2::-1], strict=True):
-            for child in children[first[p] : first[p + 1]].tolist():
-                if child != v:
-                    beyond = (
-                        min(beyond[0], low[child]),
-                        max(beyond[1], high[child]),
-                        beyond[2] + size[child],
-                    )
-            turned.append(beyond)
-        for v, side in zip(reversed(path), turned, strict=True):
-            low[v], high[v], size[v] = side
-        return np.array(low), np.array(high), np.array(size)
+        keys: NDArray[np.int64] = np.where(usable, low * n + high, -1)
+        return keys

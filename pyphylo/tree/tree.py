@@ -15,13 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from pyphylo._files import atomic_write_bytes, read_bytes
 from pyphylo._names import check_names
 from pyphylo.errors import FileFormatError, InputError
-from pyphylo.tree import _arrays, _changes, _compare
+from pyphylo.tree import _arrays, _changes, _checks, _compare, _distances, _fit, _rooting
 from pyphylo.tree.newick import format_tree, parse
 
 if TYPE_CHECKING:
     import networkx
     from Bio.Phylo.Newick import Tree as BiopythonTree
     from skbio import TreeNode
+
+    from pyphylo.distance import DistanceMatrix
 
 __all__ = ["Tree"]
 
@@ -81,10 +83,10 @@ class Tree:
         names = check_names(tips, "tip")
         if not names:
             raise InputError("a tree needs at least one tip")
-        up = _checked_parent(parent, len(names))
-        above = _per_node("length", length, len(up))
+        up = _checks.checked_parent(parent, len(names))
+        above = _checks.per_node("length", length, len(up))
         above[-1] = 0.0
-        held = _per_node("support", support, len(up))
+        held = _checks.per_node("support", support, len(up))
         if not np.isnan(held[: len(names)]).all():
             tip = int(np.flatnonzero(~np.isnan(held[: len(names)]))[0])
             raise InputError(f"tip {names[tip]!r} has a support: only internal branches have one")
@@ -196,9 +198,27 @@ class Tree:
     def patristic(self) -> NDArray[np.float64]:
         """Path lengths between all tips, shape (n_tips, n_tips), in the order of `tips`.
 
-        O(n_tips^2) in time and memory.
+        NaN where a branch between has no length. O(n_tips^2) in time and memory.
         """
-        return _arrays.patristic(self.length, self._layout)
+        from pyphylo.tree._tree_kernels import path_lengths
+
+        return path_lengths(self.parent, self.length, self.n_tips)
+
+    def distance_matrix(self) -> DistanceMatrix:
+        """Path lengths between all tips as a DistanceMatrix; see `patristic`.
+
+        Raises
+        ------
+        InputError
+            When a branch has no length, or a path is negative.
+        """
+        from pyphylo.distance import DistanceMatrix
+
+        _checks.require_lengths(self, "a distance matrix", "fit them: tree.fit(D)")
+        paths = self.patristic()
+        if (self.length < 0).any():
+            return DistanceMatrix(paths, self.tips)
+        return DistanceMatrix._trusted(paths, self.tips, {})
 
     # Clades
 
@@ -269,6 +289,10 @@ class Tree:
             return float(distance)
         return distance / max(1, mine.count + theirs.count)
 
+    weighted_robinson_foulds = _distances.weighted_robinson_foulds
+    branch_score = _distances.branch_score
+    quartet_distance = _distances.quartet_distance
+
     def branches_in(self, other: Tree) -> NDArray[np.bool_]:
         """Of each node, whether the branch above it parts the tips as some branch of `other` does.
 
@@ -279,17 +303,27 @@ class Tree:
 
     # Changing
 
-    def root_at(self, where: str | None = None, *, tip: str | None = None) -> Tree:
+    def root_at(
+        self,
+        where: str | None = None,
+        *,
+        tip: str | None = None,
+        outgroup: Iterable[str] | None = None,
+    ) -> Tree:
         """The same tree with its root elsewhere.
 
         Parameters
         ----------
         where : str
             "midpoint": the middle of the longest path between two tips (of several,
-            the one whose ends come first by name). Otherwise a tip: the root goes to
+            the one whose ends come first by name). "mad": where ancestors deviate least
+            from a clock, see `ancestor_deviations`. Otherwise a tip: the root goes to
             the middle of that tip's branch.
         tip : str
             A tip by name, even if it is called "midpoint"; instead of `where`.
+        outgroup : iterable of str
+            The root goes to the middle of the branch that parts these tips from the
+            others; instead of `where`.
 
         Returns
         -------
@@ -301,32 +335,13 @@ class Tree:
         Raises
         ------
         InputError
-            When there is no such tip, or the midpoint is asked of a tree in which a
-            branch has no length.
+            When there is no such tip, no branch parts off the outgroup (tips in the way
+            are named), or "midpoint" or "mad" is asked of a tree in which a branch has
+            no length.
         """
-        if (where is None) == (tip is None):
-            raise InputError('say where the root goes: "midpoint" or the name of a tip')
-        name = where if tip is None else tip
-        node, above = 0, None
-        if tip is not None or name != "midpoint":
-            node = self.index(str(name))
-        if self.n_tips == 1:
-            return self
-        if (np.diff(self._layout.first_child)[self.n_tips :] == 1).any():
-            return self.shear(self.tips).root_at(where, tip=tip)
-        if tip is None and name == "midpoint":
-            node, above = self._midpoint()
-        return Tree(*_changes.place_root(self._flat, node, above))
+        return _rooting.rooted(self, where, tip, outgroup)
 
-    def _midpoint(self) -> tuple[int, float]:
-        unknown = np.flatnonzero(np.isnan(self.length))
-        if len(unknown):
-            node = int(unknown[0])
-            raise InputError(
-                f"the midpoint needs all branch lengths: {len(unknown)} are unknown, the first "
-                f"above {self.label(node) or f'node {node}'!r}; root at a tip instead"
-            )
-        return _changes.midpoint(self._flat)
+    ancestor_deviations = _rooting.ancestor_deviations
 
     def ladderize(self) -> Tree:
         """The same tree with smaller clades shown first, and tips numbered as shown.
@@ -342,6 +357,27 @@ class Tree:
         unrooted tree stays unrooted.
         """
         return Tree(*_changes.restrict(self._flat, self._members(tips).tolist()))
+
+    def prune(self, tips: Iterable[str]) -> Tree:
+        """The tree without some of the tips; the others are kept as by `shear`.
+
+        Raises
+        ------
+        InputError
+            When there is no such tip, or none would be left.
+        """
+        gone = np.zeros(self.n_tips, np.bool_)
+        gone[[self.index(tip) for tip in tips]] = True
+        if gone.all():
+            raise InputError("all tips would go; a tree needs at least one")
+        return Tree(*_changes.restrict(self._flat, (~gone).tolist()))
+
+    collapse = _changes.collapse
+
+    # Fitting
+
+    fit = _fit.fit
+    residuals = _fit.residuals
 
     # Reading, writing, converting
 
@@ -417,42 +453,3 @@ class Tree:
         from pyphylo.tree import convert
 
         return convert.to_networkx(self)
-
-
-def _checked_parent(parent: ArrayLike, n_tips: int) -> NDArray[np.int32]:
-    given = np.asarray(parent)
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise InputError(
-            f"parent must be a row of whole numbers, not of shape {given.shape} and {given.dtype}"
-        )
-    n = len(given)
-    if n < n_tips or (n == n_tips and n_tips > 1):
-        raise InputError(f"{n} nodes are too few for a tree of {n_tips} tips")
-    if given[-1] != -1:
-        raise InputError(f"the last node must be the root, with parent -1, not {given[-1]}")
-    numbers = np.arange(n - 1)
-    above = given[:-1].astype(np.int64)
-    wrong = (above <= numbers) | (above >= n) | (above < n_tips)
-    if wrong.any():
-        node = int(np.flatnonzero(wrong)[0])
-        raise InputError(
-            f"node {node} has parent {above[node]}: a parent is an internal node ({n_tips} to "
-            f"{n - 1}) with a larger number than its child"
-        )
-    childless = np.bincount(above, minlength=n)[n_tips:] == 0
-    if childless.any():
-        node = n_tips + int(np.flatnonzero(childless)[0])
-        raise InputError(f"internal node {node} has no child")
-    return given.astype(np.int32)
-
-
-def _per_node(name: str, given: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    if given is None:
-        return np.full(n, np.nan)
-    values = np.array(given, dtype=np.float64)
-    if values.shape != (n,):
-        raise InputError(f"{name} must have one value a node: {n}, not shape {values.shape}")
-    if np.isinf(values).any():
-        node = int(np.flatnonzero(np.isinf(values))[0])
-        raise InputError(f"the {name} of node {node} is {values[node]}; NaN says unknown")
-    return values
