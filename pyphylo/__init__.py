@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
+    from pyphylo.tree.bme import balanced_length as balanced_length
+    from pyphylo.tree.bme import balanced_minimum_evolution as balanced_minimum_evolution
+    from pyphylo.tree.bme import search_balanced as search_balanced
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
     from pyphylo.tree.tree import Tree as Tree
 
@@ -53,6 +56,8 @@ _LAZY = {
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
+    "balanced_length": "pyphylo.tree.bme",
+    "balanced_minimum_evolution": "pyphylo.tree.bme",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
     "nei_distance": "pyphylo.distance",
@@ -60,6 +65,7 @@ _LAZY = {
     "neighbor_joining": "pyphylo.tree.nj",
     "resample_similarity": "pyphylo.resampling",
     "sample": "pyphylo.sampling.scheduler",
+    "search_balanced": "pyphylo.tree.bme",
     "similarity_errors": "pyphylo.resampling",
 }
 _LAZY_MODULES = ("simulate",)
