@@ -1,267 +1,27 @@
-"""Balanced minimum evolution, compiled: averages between subtrees, and the moves of the search.
-
-The tree
---------
-It hangs from tip 0. Tips are nodes 0..n-1, internal nodes n..2n-3; `parent` and `child` (two a
-node, -1 where there is none; tip 0 has its one child first) hold the shape. The branch above
-node v is called v, so branches are 1..2n-3. Cutting a branch leaves two subtrees: `2 * v` stands
-for the one below and `2 * v + 1` for the one above, which holds tip 0.
-
-The averages
-------------
-Two subtrees without a tip in common have the balanced average distance (Pauplin 2000)
-
-    d(X, Y) = d_ij                           where X and Y are the tips i and j
-            = (d(X1, Y) + d(X2, Y)) / 2      where X falls into X1 and X2 at its upper node
-
-and the invariant of all that follows is
-
-    A[e, f] = A[f, e] = d(X, Y), X and Y being the subtrees that branches e and f cut off from
-                        each other's far side; e = f: the subtrees on both sides of e.
-
-Moves exchange two subtrees at the ends of a branch. What they change in A is one weight in every
-average that contains the branch: `_shift` adds it, in O(n x diameter) instead of O(n^2).
-"""
+"""Moves that make the balanced tree shorter, compiled; see `_bme_averages` for its arrays."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
+from pyphylo.tree._bme_averages import parts, sibling, swap
 
-__all__ = ["add_tips", "branch_lengths", "fill_averages", "interchange", "path_sums", "regraft"]
+__all__ = ["interchange", "perturb", "regraft"]
 
 _Ints = NDArray[np.int64]
 _Floats = NDArray[np.float64]
 
 
 @compiled
-def _sibling(parent: _Ints, child: _Ints, v: int) -> int:
-    """The other child of v's parent."""
-    p = parent[v]
-    return int(child[p, 1] if child[p, 0] == v else child[p, 0])
-
-
-@compiled
-def _parts(parent: _Ints, child: _Ints, subtree: int) -> tuple[int, int]:
-    """The two subtrees that one falls into at its upper node; -1 where it is a tip."""
-    v = subtree >> 1
-    if subtree & 1 == 0:
-        if child[v, 0] < 0:
-            return -1, -1
-        return 2 * child[v, 0], 2 * child[v, 1]
-    p = parent[v]
-    if p == 0:
-        return -1, -1
-    return 2 * _sibling(parent, child, v), 2 * p + 1
-
-
-@compiled
-def _preorder(child: _Ints, order: _Ints, start: _Ints, stop: _Ints) -> int:
-    """All nodes but tip 0 in `order`; those below v, itself included, from start[v] to stop[v]."""
-    stack = np.empty(order.shape[0] + 1, np.int64)
-    stack[0] = child[0, 0]
-    waiting = 1
-    count = 0
-    while waiting > 0:
-        waiting -= 1
-        v = stack[waiting]
-        start[v] = count
-        order[count] = v
-        count += 1
-        if child[v, 0] >= 0:
-            stack[waiting] = child[v, 1]
-            stack[waiting + 1] = child[v, 0]
-            waiting += 2
-    for t in range(count - 1, -1, -1):
-        v = order[t]
-        stop[v] = start[v] + 1 if child[v, 0] < 0 else stop[child[v, 1]]
-    return count
-
-
-@compiled
-def fill_averages(D: NDArray[Any], parent: _Ints, child: _Ints, A: _Floats) -> None:
-    """All of A from its definition. O(n^2)."""
-    n = D.shape[0]
-    n_nodes = parent.shape[0]
-    order = np.empty(n_nodes, np.int64)
-    start = np.empty(n_nodes, np.int64)
-    stop = np.empty(n_nodes, np.int64)
-    path = np.empty(n_nodes, np.int64)
-    count = _preorder(child, order, start, stop)
-    top = child[0, 0]
-    # Rows of tips: subtrees below, upwards; then those above, which hold tip 0, downwards.
-    for i in range(1, n):
-        row = A[i]
-        place = start[i]
-        for t in range(count - 1, -1, -1):
-            f = order[t]
-            if start[f] <= place < stop[f]:
-                continue
-            if f < n:
-                row[f] = D[i, f]
-            else:
-                row[f] = 0.5 * (row[child[f, 0]] + row[child[f, 1]])
-        n_above = 0
-        f = i
-        while f != 0:
-            path[n_above] = f
-            n_above += 1
-            f = parent[f]
-        for t in range(n_above - 1, -1, -1):
-            f = path[t]
-            if f == top:
-                row[f] = D[i, 0]
-            else:
-                row[f] = 0.5 * (row[parent[f]] + row[_sibling(parent, child, f)])
-    # Rows of internal branches against all that is not below them, upwards.
-    for t in range(count - 1, -1, -1):
-        f = order[t]
-        if f < n:
-            continue
-        row = A[f]
-        left = A[child[f, 0]]
-        right = A[child[f, 1]]
-        for u in range(start[f]):
-            row[order[u]] = 0.5 * (left[order[u]] + right[order[u]])
-        for u in range(stop[f], count):
-            row[order[u]] = 0.5 * (left[order[u]] + right[order[u]])
-    # And against what is below them, downwards.
-    row = A[top]
-    for u in range(count - 1, -1, -1):
-        e = order[u]
-        row[e] = D[0, e] if e < n else 0.5 * (row[child[e, 0]] + row[child[e, 1]])
-    for t in range(1, count):
-        f = order[t]
-        if f < n:
-            continue
-        row = A[f]
-        above = A[parent[f]]
-        beside = A[_sibling(parent, child, f)]
-        for u in range(start[f], stop[f]):
-            row[order[u]] = 0.5 * (above[order[u]] + beside[order[u]])
-
-
-@compiled
-def branch_lengths(parent: _Ints, child: _Ints, A: _Floats, lengths: _Floats) -> float:
-    """The balanced length of every branch, which may be negative; their sum."""
-    total = 0.0
-    for v in range(1, parent.shape[0]):
-        p = parent[v]
-        a, b = child[v]
-        if a >= 0 and p != 0:
-            c = _sibling(parent, child, v)
-            lengths[v] = A[v, v] - 0.5 * (A[a, b] + A[c, p])
-        elif a >= 0:
-            lengths[v] = 0.5 * ((A[v, a] + A[v, b]) - A[a, b])
-        else:
-            c = _sibling(parent, child, v)
-            lengths[v] = 0.5 * ((A[v, c] + A[v, p]) - A[c, p])
-        total += lengths[v]
-    return total
-
-
-@compiled
-def _shift(
-    parent: _Ints, child: _Ints, A: _Floats, subtree: int, weight: float, change: _Floats
-) -> None:
-    """Add to all averages between a part of a subtree and what lies beyond an outer part of it.
-
-    For every branch f in the subtree and every branch e on the way from f to the
-    subtree's own, both included, at depth k below it: weight / 2^k x change[f].
-    O(size of the subtree x its depth).
-    """
-    n_nodes = parent.shape[0]
-    stack = np.empty(n_nodes + 1, np.int64)
-    depth = np.empty(n_nodes + 1, np.int64)
-    path = np.empty(n_nodes, np.int64)
-    stack[0] = subtree
-    depth[0] = 0
-    waiting = 1
-    while waiting > 0:
-        waiting -= 1
-        x = stack[waiting]
-        k = depth[waiting]
-        f = x >> 1
-        path[k] = f
-        amount = weight * change[f]
-        row = A[f]
-        for j in range(k + 1):
-            e = path[j]
-            value = row[e] + amount
-            row[e] = value
-            A[e, f] = value
-            amount *= 0.5
-        first, second = _parts(parent, child, x)
-        if first >= 0:
-            stack[waiting] = second
-            depth[waiting] = k + 1
-            stack[waiting + 1] = first
-            depth[waiting + 1] = k + 1
-            waiting += 2
-
-
-@compiled
-def _meet(parent: _Ints, child: _Ints, A: _Floats, v: int, subtree: int, x: int, y: int) -> None:
-    """A[v, f] for all branches f of a subtree, when x and y lie behind v. O(size)."""
-    stack = np.empty(parent.shape[0] + 1, np.int64)
-    stack[0] = subtree
-    waiting = 1
-    while waiting > 0:
-        waiting -= 1
-        f = stack[waiting] >> 1
-        value = 0.5 * (A[x, f] + A[y, f])
-        A[v, f] = value
-        A[f, v] = value
-        first, second = _parts(parent, child, stack[waiting])
-        if first >= 0:
-            stack[waiting] = second
-            stack[waiting + 1] = first
-            waiting += 2
-
-
-@compiled
-def _swap(parent: _Ints, child: _Ints, A: _Floats, v: int, side: int) -> None:
-    """Exchange v's child on one side with v's sibling, and bring A up to date.
-
-    ab|cd becomes ac|bd: b moves one branch away from a and c moves one nearer, and so on
-    for the other three. Averages between the four, and inside them where v is not in
-    between, stay.
-    """
-    p = parent[v]
-    b = child[v, side]
-    a = child[v, 1 - side]
-    c = _sibling(parent, child, v)
-    nearer = A[c] - A[b]
-    _shift(parent, child, A, 2 * a, 0.25, nearer)
-    _shift(parent, child, A, 2 * p + 1, -0.25, nearer)
-    nearer = A[p] - A[a]
-    _shift(parent, child, A, 2 * b, 0.25, nearer)
-    _shift(parent, child, A, 2 * c, -0.25, nearer)
-    _meet(parent, child, A, v, 2 * a, b, p)
-    _meet(parent, child, A, v, 2 * c, b, p)
-    _meet(parent, child, A, v, 2 * b, a, c)
-    _meet(parent, child, A, v, 2 * p + 1, a, c)
-    A[v, v] = 0.25 * ((A[a, b] + A[c, b]) + (A[a, p] + A[c, p]))
-    child[v, side] = c
-    child[p, 0 if child[p, 0] == c else 1] = b
-    parent[c] = v
-    parent[b] = p
-
-
-@compiled
-def interchange(
-    n_tips: int, parent: _Ints, child: _Ints, A: _Floats, tolerance: float, most: int
-) -> int:
+def interchange(n_tips: int, parent: _Ints, child: _Ints, A: _Floats, tolerance: float) -> int:
     """Nearest neighbor interchanges, the one that saves most first; how many were made.
 
-    Stops where none saves more than `tolerance`, or after `most`. A must be filled and
-    is kept. Of equals the first by branch is made. O(n x diameter) a move.
+    Stops where none saves more than `tolerance`, or after as many as there are nodes. A
+    must be filled and is kept. Of equals the first by branch is made. O(n x diameter) a move.
     """
-    for made in range(most):
+    for made in range(parent.shape[0]):
         best = -tolerance
         branch = -1
         side = 0
@@ -270,7 +30,7 @@ def interchange(
             if p == 0:
                 continue
             a, b = child[v]
-            c = _sibling(parent, child, v)
+            c = sibling(parent, child, v)
             now = A[a, b] + A[c, p]
             with_a = 0.25 * ((A[b, c] + A[a, p]) - now)
             with_b = 0.25 * ((A[a, c] + A[b, p]) - now)
@@ -284,8 +44,8 @@ def interchange(
                 side = 1
         if branch < 0:
             return made
-        _swap(parent, child, A, branch, side)
-    return most
+        swap(parent, child, A, branch, side)
+    return int(parent.shape[0])
 
 
 @compiled
@@ -387,26 +147,72 @@ def _walk(
 @compiled
 def _pass_node(
     parent: _Ints, child: _Ints, A: _Floats, center: int, moved: int, passed: int
-) -> None:
-    """Exchange two subtrees, given by their branches, that lie at different ends of `center`."""
+) -> int:
+    """Exchange two subtrees, given by their branches, that lie at different ends of `center`.
+
+    Returns the exchange: twice the branch, plus the side.
+    """
     p = parent[center]
     inner, outer = moved, passed
     if child[center, 0] != inner and child[center, 1] != inner:
         inner, outer = passed, moved
     side = 0 if child[center, 0] == inner else 1
     # Exchanging the subtree above p with one below is exchanging the other two.
-    _swap(parent, child, A, center, 1 - side if outer == p else side)
+    if outer == p:
+        side = 1 - side
+    swap(parent, child, A, center, side)
+    return 2 * center + side
 
 
 @compiled
-def regraft(n_tips: int, parent: _Ints, child: _Ints, A: _Floats, tolerance: float) -> int:
-    """One round of subtree pruning and regrafting; how many moves were made.
+def _enqueue(
+    parent: _Ints,
+    child: _Ints,
+    v: int,
+    queue: _Ints,
+    queued: NDArray[np.bool_],
+    head: int,
+    count: int,
+) -> int:
+    """Append the subtrees around branch v that do not wait already; how many wait now."""
+    size = queue.shape[0]
+    p = parent[v]
+    around = (v, child[v, 0], child[v, 1], sibling(parent, child, v), p)
+    for e in around:
+        for subtree in (2 * e, 2 * e + 1):
+            if not queued[subtree]:
+                queued[subtree] = True
+                queue[(head + count) % size] = subtree
+                count += 1
+    return count
 
-    Each subtree, in the order of branches, goes where it saves most, if that is more than
-    `tolerance`. A must be filled and is kept. O(n^2) to look, O(n x diameter) for each node
-    that a subtree passes.
+
+@compiled
+def _settle(
+    n_tips: int,
+    parent: _Ints,
+    child: _Ints,
+    A: _Floats,
+    tolerance: float,
+    queue: _Ints,
+    queued: NDArray[np.bool_],
+    count: int,
+    made: _Ints,
+) -> tuple[float, int, int]:
+    """Move each waiting subtree where it saves most, if that is more than `tolerance`.
+
+    The first `count` of `queue`, a ring, wait; what was around a node that was passed
+    waits again. Stops when `made` could overflow.
+
+    Returns
+    -------
+    saved : float, negative
+    moves : int
+    exchanges : int
+        How many entries of `made` were filled: each is what `_pass_node` returned.
     """
     n_nodes = parent.shape[0]
+    head = 0
     corner = np.zeros((n_nodes, 3))
     at = np.empty((2, n_nodes), np.int64)
     came = np.empty((2, n_nodes), np.int64)
@@ -414,14 +220,20 @@ def regraft(n_tips: int, parent: _Ints, child: _Ints, A: _Floats, tolerance: flo
     near = np.empty((2, n_nodes))
     saved = np.empty((2, n_nodes))
     way = np.empty(n_nodes, np.int64)
+    best = np.zeros(2, np.int64)
     _corners(n_tips, child, A, corner)
-    made = 0
-    for subtree in range(2, 2 * n_nodes):
+    total = 0.0
+    moves = 0
+    exchanges = 0
+    while count > 0 and exchanges + n_nodes <= made.shape[0]:
+        subtree = queue[head]
+        head = (head + 1) % queue.shape[0]
+        count -= 1
+        queued[subtree] = False
         moved = subtree >> 1
-        one, other = _parts(parent, child, subtree ^ 1)
+        one, other = parts(parent, child, subtree ^ 1)
         if one < 0:
             continue
-        best = np.zeros(2, np.int64)
         for s in range(2):
             behind = other if s == 0 else one
             ahead = one if s == 0 else other
@@ -442,6 +254,7 @@ def regraft(n_tips: int, parent: _Ints, child: _Ints, A: _Floats, tolerance: flo
         s = 1 if saved[1, best[1]] < saved[0, best[0]] else 0
         if not saved[s, best[s]] < -tolerance:
             continue
+        total += saved[s, best[s]]
         # The nodes on the way, from the last back to the first, are passed from the first on.
         steps = 0
         t = best[s]
@@ -451,174 +264,93 @@ def regraft(n_tips: int, parent: _Ints, child: _Ints, A: _Floats, tolerance: flo
             t = came[s, t]
         for k in range(steps - 1, -1, -1):
             t = way[k]
-            before = came[s, t]
-            # Children are entries in pairs: the other of the pair is what is passed.
+            center = at[s, came[s, t]] >> 1
+            # Entries come in pairs: the other of the pair is what is passed.
             twin = t + 1 if t & 1 else t - 1
-            _pass_node(parent, child, A, at[s, before] >> 1, moved, at[s, twin] >> 1)
+            made[exchanges] = _pass_node(parent, child, A, center, moved, at[s, twin] >> 1)
+            exchanges += 1
+            count = _enqueue(parent, child, center, queue, queued, head, count)
         _corners(n_tips, child, A, corner)
-        made += 1
-    return made
+        moves += 1
+    return total, moves, exchanges
 
 
 @compiled
-def _attach(
-    D: NDArray[Any],
+def regraft(n_tips: int, parent: _Ints, child: _Ints, A: _Floats, tolerance: float) -> int:
+    """Subtree pruning and regrafting; how many moves were made.
+
+    Each subtree, in the order of branches, goes where it saves most, if that is more than
+    `tolerance`; subtrees beside which something moved are looked at again. If no move was
+    made, none saves more. A must be filled and is kept. O(n) to look at a subtree,
+    O(n x diameter) for each node that one passes.
+    """
+    n_nodes = parent.shape[0]
+    queue = np.empty(2 * n_nodes, np.int64)
+    queued = np.ones(2 * n_nodes, np.bool_)
+    queue[: 2 * n_nodes - 2] = np.arange(2, 2 * n_nodes)
+    made = np.empty(16 * n_nodes, np.int64)
+    _, moves, _ = _settle(n_tips, parent, child, A, tolerance, queue, queued, 2 * n_nodes - 2, made)
+    return moves
+
+
+@compiled
+def perturb(
+    n_tips: int,
     parent: _Ints,
     child: _Ints,
     A: _Floats,
-    tip: int,
-    node: int,
-    below: _Floats,
-    above: _Floats,
-    s: int,
-) -> None:
-    """Hang `tip` into branch s, whose upper half becomes the branch above `node`.
+    tolerance: float,
+    tries: int,
+    strength: int,
+    seed: int,
+) -> tuple[int, int]:
+    """Exchange at random near a random branch, move subtrees back into place, keep what is shorter.
 
-    `below` and `above` are the tip's averages to the subtrees on both sides of each branch.
+    Escapes from a tree that no single move shortens. A must be filled and is kept.
+
+    Returns
+    -------
+    kept, seed : int
+        How many tries were kept; the state of the generator (Park & Miller 1988).
     """
-    # The tip's average to what each branch cuts off from it.
-    far = below.copy()
-    v = parent[s]
-    while v != 0:
-        far[v] = above[v]
-        v = parent[v]
-    old = A[s].copy()
-    change = far - old
-    _shift(parent, child, A, 2 * s, 0.5, change)
-    first, second = _parts(parent, child, 2 * s + 1)
-    if first >= 0:
-        _shift(parent, child, A, first, 0.25, change)
-        _shift(parent, child, A, second, 0.25, change)
-    row = 0.5 * (old + far)
-    row[tip] = above[s]
-    stack = np.empty(parent.shape[0] + 1, np.int64)
-    stack[0] = s
-    waiting = 1
-    while waiting > 0:
-        waiting -= 1
-        f = stack[waiting]
-        row[f] = old[f]
-        if child[f, 0] >= 0:
-            stack[waiting] = child[f, 0]
-            stack[waiting + 1] = child[f, 1]
-            waiting += 2
-    row[node] = 0.5 * (old[s] + above[s])
-    A[node] = row
-    A[:, node] = row
-    far[node] = above[s]
-    far[tip] = 0.5 * (above[s] + below[s])
-    A[tip] = far
-    A[:, tip] = far
-    p = parent[s]
-    child[p, 0 if child[p, 0] == s else 1] = node
-    parent[node] = p
-    child[node, 0] = s
-    child[node, 1] = tip
-    parent[s] = node
-    parent[tip] = node
-
-
-@compiled
-def add_tips(D: NDArray[Any], parent: _Ints, child: _Ints, A: _Floats) -> None:
-    """Greedy addition: each tip in order goes into the branch where the tree stays shortest.
-
-    Fills `parent`, `child` and A (Desper & Gascuel 2002). Of equals the first branch in
-    preorder is taken. O(n x diameter) a tip.
-    """
-    n = D.shape[0]
     n_nodes = parent.shape[0]
-    A[:] = 0.0
-    parent[:] = -1
-    child[:] = -1
-    child[0, 0] = n
-    parent[n] = 0
-    child[n, 0] = 1
-    child[n, 1] = 2
-    parent[1] = n
-    parent[2] = n
-    A[1, 2] = D[1, 2]
-    A[1, n] = D[1, 0]
-    A[2, n] = D[2, 0]
-    A[1, 1] = 0.5 * (D[1, 2] + D[1, 0])
-    A[2, 2] = 0.5 * (D[1, 2] + D[2, 0])
-    A[n, n] = 0.5 * (D[1, 0] + D[2, 0])
-    A[2, 1] = A[1, 2]
-    A[n, 1] = A[1, n]
-    A[n, 2] = A[2, n]
-    order = np.empty(n_nodes, np.int64)
-    start = np.empty(n_nodes, np.int64)
-    stop = np.empty(n_nodes, np.int64)
-    below = np.zeros(n_nodes)
-    above = np.zeros(n_nodes)
-    saved = np.zeros(n_nodes)
-    for tip in range(3, n):
-        count = _preorder(child, order, start, stop)
-        for t in range(count - 1, -1, -1):
-            v = order[t]
-            below[v] = D[tip, v] if v < n else 0.5 * (below[child[v, 0]] + below[child[v, 1]])
-        best = order[0]
-        above[best] = D[tip, 0]
-        saved[best] = 0.0
-        for t in range(1, count):
-            v = order[t]
+    queue = np.empty(2 * n_nodes, np.int64)
+    queued = np.zeros(2 * n_nodes, np.bool_)
+    exchanged = np.empty(strength, np.int64)
+    made = np.empty(8 * n_nodes, np.int64)
+    kept = 0
+    for _ in range(tries):
+        queued[:] = False
+        count = 0
+        change = 0.0
+        seed = seed * 48271 % 2147483647
+        v = n_tips + seed % (n_nodes - n_tips)
+        if parent[v] == 0:
+            v = child[v, 0] if child[v, 0] >= n_tips else child[v, 1]
+        for k in range(strength):
+            seed = seed * 48271 % 2147483647
+            side = (seed >> 8) & 1
+            b = child[v, side]
+            a = child[v, 1 - side]
+            c = sibling(parent, child, v)
             p = parent[v]
-            c = _sibling(parent, child, v)
-            above[v] = 0.5 * (above[p] + below[c])
-            # From branch p on to v, passing c: the change as in `_walk`.
-            saved[v] = saved[p] + 0.25 * ((A[p, c] + below[v]) - (above[p] + A[c, v]))
-            if saved[v] < saved[best]:
-                best = v
-        _attach(D, parent, child, A, tip, n + tip - 2, below, above, best)
-
-
-@compiled
-def path_sums(
-    D: NDArray[Any], neighbor: _Ints, first: _Ints, number: _Ints, weight: _Floats
-) -> float:
-    """Half the sum over ordered pairs of tips of d_ij times the weights of the nodes between.
-
-    Parameters
-    ----------
-    D : (n, n) array
-    neighbor, first : arrays
-        Neighbors of node v are ``neighbor[first[v]:first[v + 1]]``.
-    number : (n_nodes,) array
-        A tip's place in D, for the tips, which are nodes 0 to n - 1.
-    weight : (n_nodes,) array
-        1 / (number of neighbors - 1) of the internal nodes.
-
-    Notes
-    -----
-    O(n^2) time, O(n) memory: one walk from each tip.
-    """
-    n = D.shape[0]
-    n_nodes = weight.shape[0]
-    stack = np.empty(n_nodes + 1, np.int64)
-    came = np.empty(n_nodes + 1, np.int64)
-    share = np.empty(n_nodes + 1)
-    total = 0.0
-    for i in range(n):
-        row = D[number[i]]
-        stack[0] = i
-        came[0] = -1
-        share[0] = 1.0
-        waiting = 1
-        part = 0.0
-        while waiting > 0:
-            waiting -= 1
-            v = stack[waiting]
-            source = came[waiting]
-            passed = share[waiting]
-            if v < n and v != i:
-                part += passed * row[number[v]]
-                continue
-            if v >= n:
-                passed *= weight[v]
-            for t in range(first[v], first[v + 1]):
-                if neighbor[t] != source:
-                    stack[waiting] = neighbor[t]
-                    came[waiting] = v
-                    share[waiting] = passed
-                    waiting += 1
-        total += part
-    return 0.5 * total
+            change += 0.25 * ((A[a, c] + A[b, p]) - (A[a, b] + A[c, p]))
+            swap(parent, child, A, v, side)
+            exchanged[k] = 2 * v + side
+            count = _enqueue(parent, child, v, queue, queued, 0, count)
+            around = (a, b, c, p)
+            # One of the four as good as any; stay where it has no two ends to exchange at.
+            u = around[(seed >> 9) & 3]
+            if u >= n_tips and parent[u] != 0:
+                v = u
+        saved, _, exchanges = _settle(
+            n_tips, parent, child, A, tolerance, queue, queued, count, made
+        )
+        if change + saved < -tolerance:
+            kept += 1
+            continue
+        for k in range(exchanges - 1, -1, -1):
+            swap(parent, child, A, made[k] >> 1, made[k] & 1)
+        for k in range(strength - 1, -1, -1):
+            swap(parent, child, A, exchanged[k] >> 1, exchanged[k] & 1)
+    return kept, seed

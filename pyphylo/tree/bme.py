@@ -20,6 +20,10 @@ __all__ = ["BalancedSearch", "balanced_length", "balanced_minimum_evolution", "s
 
 _TOLERANCE = 1e-12
 """What a move must save, as a share of the tree's length: far above rounding."""
+_STRENGTH = 12
+"""Random interchanges of one perturbation: fewer are undone, more cost without saving more."""
+_TRIES = 25
+"""Perturbations between two fresh computations of the averages."""
 
 
 class BalancedSearch(NamedTuple):
@@ -35,7 +39,9 @@ class BalancedSearch(NamedTuple):
     length : float
         Balanced length of `tree`, never longer; the saving is their difference.
     interchanges, regrafts : int
-        Nearest neighbor interchanges made, and then subtrees moved farther. Each saved.
+        Nearest neighbor interchanges made, and then subtrees moved. Each saved.
+    perturbations : int
+        Perturbations kept because they saved.
     """
 
     tree: Tree
@@ -44,18 +50,25 @@ class BalancedSearch(NamedTuple):
     length: float
     interchanges: int
     regrafts: int
+    perturbations: int
 
 
 def balanced_minimum_evolution(
-    D: _Distances, *, start: Tree | None = None, negative: str = "clamp", n_threads: int = 0
+    D: _Distances,
+    *,
+    start: Tree | None = None,
+    perturbations: int = 100,
+    negative: str = "clamp",
+    n_threads: int = 0,
 ) -> Tree:
     """A tree of short balanced length, which no interchange and no regraft shortens.
 
     Among all trees, balanced minimum evolution prefers the one that is shortest when
     its branches are fitted to the distances with weights that halve at every node
     (`balanced_length`). Neighbor joining is a greedy search for it; this goes on with
-    nearest neighbor interchanges, the one that saves most first, and then moves
-    subtrees wherever they save most, until none does.
+    nearest neighbor interchanges, the one that saves most first, then moves subtrees
+    wherever they save most until none does, and then tries whether random changes
+    followed by such moves lead to a shorter tree.
 
     Parameters
     ----------
@@ -66,6 +79,11 @@ def balanced_minimum_evolution(
         branches is first resolved in the order shown. Without it two trees are,
         neighbor joining's and the one that grows by adding each model in the order
         of ``D.ids`` where it costs least, and the shorter result is returned.
+    perturbations : int
+        How often to exchange twelve branches at random in one part of the tree, move
+        subtrees from there to where they save most, and keep the result if it is
+        shorter. More save a little more; 0: stop where no single move saves. The
+        random numbers are the same in every call.
     negative : {"clamp", "keep"}
         Whether negative branch lengths become zero. Neither changes the topology.
     n_threads : int
@@ -112,11 +130,18 @@ def balanced_minimum_evolution(
     6(1), 110-117.
     Lefort, Desper & Gascuel (2015), Mol Biol Evol 32(10), 2798-2800.
     """
-    return search_balanced(D, start=start, negative=negative, n_threads=n_threads).tree
+    return search_balanced(
+        D, start=start, perturbations=perturbations, negative=negative, n_threads=n_threads
+    ).tree
 
 
 def search_balanced(
-    D: _Distances, *, start: Tree | None = None, negative: str = "clamp", n_threads: int = 0
+    D: _Distances,
+    *,
+    start: Tree | None = None,
+    perturbations: int = 100,
+    negative: str = "clamp",
+    n_threads: int = 0,
 ) -> BalancedSearch:
     """The tree of `balanced_minimum_evolution`, with what the search saved.
 
@@ -129,39 +154,42 @@ def search_balanced(
     """
     if negative not in ("clamp", "keep"):
         raise InputError(f'negative must be "clamp" or "keep", not {negative!r}')
+    perturbations = whole_number(perturbations, "perturbations", 0)
     n_threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
     ids, values = _check_matrix(D)
     if start is not None:
         _check_start(start, ids)
     n = len(ids)
-    given = start is not None
-    first = neighbor_joining(D, negative=negative, n_threads=n_threads) if start is None else start
+    origin = "neighbor joining" if start is None else "given"
     if n == 2:
-        tree = neighbor_joining(D, negative=negative)
+        only = neighbor_joining(D, negative=negative)
         length = float(values[0, 1])
-        return BalancedSearch(tree, "given" if given else "neighbor joining", length, length, 0, 0)
-    n_searches = 1 if given else 2
+        return BalancedSearch(only, origin, length, length, 0, 0, 0)
+    n_searches = 1 if start is not None else 2
     at_once = min(n_threads, n_searches)
     require_memory(
         8 * (n * n + at_once * (2 * n - 2) ** 2),
         f"averages between all subtrees of {n} models, {at_once} searches at once,",
     )
+    first = neighbor_joining(D, n_threads=n_threads) if start is None else start
     distances = np.array(values, dtype=np.float64, order="C", copy=True)
-    searches: list[tuple[str, Callable[[], _Search]]] = [
-        ("given" if given else "neighbor joining", lambda: _from_tree(first, ids, distances))
-    ]
-    if not given:
-        searches.append(("addition", lambda: _from_addition(distances)))
     with ThreadPoolExecutor(at_once) as pool:
-        running = [(name, pool.submit(search)) for name, search in searches]
-        done = [(name, search.result()) for name, search in running]
-    name, best = done[0]
+        running = pool.submit(_from_tree, first, ids, distances, perturbations)
+        if start is None:
+            added = pool.submit(_from_addition, distances, perturbations).result()
+        best = running.result()
     start_length = best.start_length
-    for other_name, other in done[1:]:
-        if other.length < best.length - _TOLERANCE * best.length:
-            name, best = other_name, other
-    tree = _to_tree(ids, best, negative)
-    return BalancedSearch(tree, name, start_length, best.length, best.interchanges, best.regrafts)
+    if start is None and added.length < best.length - _TOLERANCE * best.length:
+        origin, best = "addition", added
+    return BalancedSearch(
+        _to_tree(ids, best, negative),
+        origin,
+        start_length,
+        best.length,
+        best.interchanges,
+        best.regrafts,
+        best.perturbations,
+    )
 
 
 def balanced_length(tree: Tree, D: _Distances) -> float:
@@ -197,7 +225,7 @@ def balanced_length(tree: Tree, D: _Distances) -> float:
     Pauplin (2000), J Mol Evol 51, 41-47.
     Semple & Steel (2004), Adv Appl Math 32(4), 669-680.
     """
-    from pyphylo.tree import _bme_kernels
+    from pyphylo.tree import _bme_averages
 
     ids, values = _check_matrix(D)
     place = {name: number for number, name in enumerate(ids)}
@@ -209,7 +237,7 @@ def balanced_length(tree: Tree, D: _Distances) -> float:
     others = np.concatenate((tree.parent[:-1].astype(np.int64), below))
     degree = np.bincount(ends, minlength=tree.n_nodes)
     return float(
-        _bme_kernels.path_sums(
+        _bme_averages.path_sums(
             np.array(values, dtype=np.float64, order="C", copy=True),
             others[np.argsort(ends, kind="stable")],
             np.concatenate(([0], np.cumsum(degree))),
@@ -219,16 +247,62 @@ def balanced_length(tree: Tree, D: _Distances) -> float:
     )
 
 
-class _Search(NamedTuple):
-    """A finished search: the tree as `_bme_kernels` has it, and how it went."""
+class _Search:
+    """A tree as `_bme_averages` has it, the averages between its subtrees, and what was done.
 
-    parent: NDArray[np.int64]
-    child: NDArray[np.int64]
-    lengths: NDArray[np.float64]
-    start_length: float
-    length: float
-    interchanges: int
-    regrafts: int
+    After each method `A`, `lengths` and `length` belong to the tree.
+    """
+
+    def __init__(self, D: NDArray[np.float64]) -> None:
+        n_nodes = 2 * len(D) - 2
+        self.D = D
+        self.parent = np.full(n_nodes, -1, np.int64)
+        self.child = np.full((n_nodes, 2), -1, np.int64)
+        self.A = np.empty((n_nodes, n_nodes))
+        self.lengths = np.zeros(n_nodes)
+        self.interchanges = self.regrafts = self.perturbations = 0
+
+    def run(self, perturbations: int) -> None:
+        """Improve the tree until no interchange and no regraft saves."""
+        from pyphylo.tree import _bme_kernels as kernels
+
+        self.start_length = self._measure()
+        if not np.isfinite(self.start_length):
+            raise WorkError(
+                f"distances up to {self.D.max():g} overflow float64 sums of {len(self.D)} models; "
+                "scale them down"
+            )
+        saving = _TOLERANCE * max(abs(self.length), float(self.D.max()))
+        shape = (len(self.D), self.parent, self.child, self.A, saving)
+        self.interchanges = self._repeat(lambda: kernels.interchange(*shape))
+        self.regrafts = self._repeat(lambda: kernels.regraft(*shape))
+        if len(self.D) < 4:
+            return
+        seed = 1
+        for done in range(0, perturbations, _TRIES):
+            tries = min(_TRIES, perturbations - done)
+            kept, seed = kernels.perturb(*shape, tries, _STRENGTH, seed)
+            self.perturbations += kept
+            self._measure()
+        self.regrafts += self._repeat(lambda: kernels.regraft(*shape))
+
+    def _measure(self) -> float:
+        """Averages, lengths and their sum afresh, which ends the rounding that moves gather."""
+        from pyphylo.tree import _bme_averages as averages
+
+        averages.fill_averages(self.D, self.parent, self.child, self.A)
+        self.length = float(averages.branch_lengths(self.parent, self.child, self.A, self.lengths))
+        return self.length
+
+    def _repeat(self, one_round: Callable[[], int]) -> int:
+        """How many moves were made. A round that measurably saves nothing is the last."""
+        total = 0
+        while made := one_round():
+            total += made
+            before = self.length
+            if not self._measure() < before:
+                break
+        return total
 
 
 def _check_start(start: Tree, ids: tuple[str, ...]) -> None:
@@ -247,69 +321,29 @@ def _some(names: list[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-def _from_tree(tree: Tree, ids: tuple[str, ...], D: NDArray[np.float64]) -> _Search:
-    parent, child = _hang(tree, ids)
-    return _shorten(D, parent, child, np.empty((len(parent), len(parent))))
-
-
-def _from_addition(D: NDArray[np.float64]) -> _Search:
-    from pyphylo.tree import _bme_kernels
-
-    n_nodes = 2 * len(D) - 2
-    parent = np.empty(n_nodes, np.int64)
-    child = np.empty((n_nodes, 2), np.int64)
-    A = np.empty((n_nodes, n_nodes))
-    _bme_kernels.add_tips(D, parent, child, A)
-    return _shorten(D, parent, child, A)
-
-
-def _shorten(
-    D: NDArray[np.float64],
-    parent: NDArray[np.int64],
-    child: NDArray[np.int64],
-    A: NDArray[np.float64],
+def _from_tree(
+    tree: Tree, ids: tuple[str, ...], D: NDArray[np.float64], perturbations: int
 ) -> _Search:
-    """Move until nothing saves; the averages are taken afresh after every round of moves."""
-    from pyphylo.tree import _bme_kernels
-
-    n = len(D)
-    lengths = np.zeros(len(parent))
-
-    def measure() -> float:
-        _bme_kernels.fill_averages(D, parent, child, A)
-        return float(_bme_kernels.branch_lengths(parent, child, A, lengths))
-
-    start_length = length = measure()
-    if not np.isfinite(length):
-        raise WorkError(
-            f"distances up to {np.abs(D).max():g} overflow float64 sums of {n} models; "
-            "scale them down"
-        )
-    tolerance = _TOLERANCE * max(abs(length), float(D.max()))
-
-    def repeat(one_round: Callable[[], int]) -> int:
-        """How many moves were made. Rounds that measurably save nothing end it too."""
-        nonlocal length
-        total = 0
-        while made := one_round():
-            total += made
-            before, length = length, measure()
-            if not length < before:
-                break
-        return total
-
-    interchanges = repeat(
-        lambda: _bme_kernels.interchange(n, parent, child, A, tolerance, len(parent))
-    )
-    regrafts = repeat(lambda: _bme_kernels.regraft(n, parent, child, A, tolerance))
-    return _Search(parent, child, lengths, start_length, length, interchanges, regrafts)
+    search = _Search(D)
+    _hang(tree, ids, search.parent, search.child)
+    search.run(perturbations)
+    return search
 
 
-def _hang(tree: Tree, ids: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The tree hung from the first tip of `ids`, as `_bme_kernels` has it; all nodes resolved."""
+def _from_addition(D: NDArray[np.float64], perturbations: int) -> _Search:
+    from pyphylo.tree import _bme_addition
+
+    search = _Search(D)
+    _bme_addition.add_tips(D, search.parent, search.child, search.A)
+    search.run(perturbations)
+    return search
+
+
+def _hang(
+    tree: Tree, ids: tuple[str, ...], parent: NDArray[np.int64], child: NDArray[np.int64]
+) -> None:
+    """Fill in the tree hung from the first tip of `ids`, with all nodes resolved."""
     n = len(ids)
-    parent = np.full(2 * n - 2, -1, np.int64)
-    child = np.full((2 * n - 2, 2), -1, np.int64)
     hung = tree.root_at(tip=ids[0])
     place = {name: number for number, name in enumerate(ids)}
     number = [place[name] for name in hung.tips]
@@ -330,7 +364,6 @@ def _hang(tree: Tree, ids: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[
     top = max(number[below] for below in hung.children(hung.root))
     child[0, 0] = top
     parent[top] = 0
-    return parent, child
 
 
 def _to_tree(ids: tuple[str, ...], found: _Search, negative: str) -> Tree:
