@@ -269,11 +269,11 @@ def path_sums(
 
     Parameters
     ----------
-    D : (n, n) array
+    D : square array, of n rows at least
     neighbor, first : arrays
         Neighbors of node v are ``neighbor[first[v]:first[v + 1]]``.
-    number : (n_nodes,) array
-        A tip's place in D, for the tips, which are nodes 0 to n - 1.
+    number : (n,) array
+        Each tip's place in D; the tips are nodes 0 to n - 1.
     weight : (n_nodes,) array
         1 / (number of neighbors - 1) of the internal nodes.
 
@@ -281,7 +281,7 @@ def path_sums(
     -----
     O(n^2) time, O(n) memory: one walk from each tip.
     """
-    n = D.shape[0]
+    n = number.shape[0]
     n_nodes = weight.shape[0]
     stack = np.empty(n_nodes + 1, np.int64)
     came = np.empty(n_nodes + 1, np.int64)

@@ -76,9 +76,10 @@ def balanced_minimum_evolution(
         At least two models; symmetric.
     start : Tree, optional
         Of the same models: only this tree is improved. A node with more than three
-        branches is first resolved in the order shown. Without it two trees are,
-        neighbor joining's and the one that grows by adding each model in the order
-        of ``D.ids`` where it costs least, and the shorter result is returned.
+        branches is first resolved, in the order shown from the first model. Without
+        `start` two trees are improved, neighbor joining's and the one that grows by
+        adding each model in the order of ``D.ids`` where it costs least, and the
+        shorter result is returned.
     perturbations : int
         How often to exchange twelve branches at random in one part of the tree, move
         subtrees from there to where they save most, and keep the result if it is
@@ -232,6 +233,9 @@ def balanced_length(tree: Tree, D: _Distances) -> float:
     missing = [name for name in tree.tips if name not in place]
     if missing:
         raise InputError(f"{_some(missing)} of the tree have no distances; tree.shear drops tips")
+    if 1 in np.bincount(tree.parent[:-1], minlength=tree.n_nodes)[tree.n_tips :]:
+        # A root with one child would be a tip without a name.
+        tree = tree.shear(tree.tips)
     below = np.arange(tree.n_nodes - 1)
     ends = np.concatenate((below, tree.parent[:-1].astype(np.int64)))
     others = np.concatenate((tree.parent[:-1].astype(np.int64), below))
