@@ -21,7 +21,7 @@ __all__ = ["BalancedSearch", "balanced_length", "balanced_minimum_evolution", "s
 _TOLERANCE = 1e-12
 """What a move must save, as a share of the tree's length: far above rounding."""
 _STRENGTH = 12
-"""Random interchanges of one perturbation: fewer are undone, more cost without saving more."""
+"""Random interchanges of one perturbation: fewer are mostly undone, more cost what they save."""
 _TRIES = 25
 """Perturbations between two fresh computations of the averages."""
 
@@ -254,7 +254,8 @@ def balanced_length(tree: Tree, D: _Distances) -> float:
 class _Search:
     """A tree as `_bme_averages` has it, the averages between its subtrees, and what was done.
 
-    After each method `A`, `lengths` and `length` belong to the tree.
+    After each step `A`, `lengths` and `length` belong to the tree; `run` leaves A empty, so that
+    a search that waits for another takes no memory.
     """
 
     def __init__(self, D: NDArray[np.float64]) -> None:
@@ -280,15 +281,15 @@ class _Search:
         shape = (len(self.D), self.parent, self.child, self.A, saving)
         self.interchanges = self._repeat(lambda: kernels.interchange(*shape))
         self.regrafts = self._repeat(lambda: kernels.regraft(*shape))
-        if len(self.D) < 4:
-            return
         seed = 1
-        for done in range(0, perturbations, _TRIES):
+        # Three tips have one tree.
+        for done in range(0, perturbations if len(self.D) > 3 else 0, _TRIES):
             tries = min(_TRIES, perturbations - done)
             kept, seed = kernels.perturb(*shape, tries, _STRENGTH, seed)
             self.perturbations += kept
             self._measure()
         self.regrafts += self._repeat(lambda: kernels.regraft(*shape))
+        self.A = np.empty((0, 0))
 
     def _measure(self) -> float:
         """Averages, lengths and their sum afresh, which ends the rounding that moves gather."""
