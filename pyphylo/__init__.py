@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
+    from pyphylo.tree.bme import balanced_length as balanced_length
+    from pyphylo.tree.bme import balanced_minimum_evolution as balanced_minimum_evolution
+    from pyphylo.tree.bme import search_balanced as search_balanced
     from pyphylo.tree.consensus import greedy_consensus as greedy_consensus
     from pyphylo.tree.consensus import majority_consensus as majority_consensus
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
@@ -56,6 +59,8 @@ _LAZY = {
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
+    "balanced_length": "pyphylo.tree.bme",
+    "balanced_minimum_evolution": "pyphylo.tree.bme",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
     "greedy_consensus": "pyphylo.tree.consensus",
@@ -66,6 +71,7 @@ _LAZY = {
     "resample_similarity": "pyphylo.resampling",
     "robinson_foulds_many": "pyphylo.tree._distances",
     "sample": "pyphylo.sampling.scheduler",
+    "search_balanced": "pyphylo.tree.bme",
     "similarity_errors": "pyphylo.resampling",
 }
 _LAZY_MODULES = ("simulate",)

@@ -3,6 +3,7 @@
 from pyphylo.tree._distances import robinson_foulds_many
 from pyphylo.tree._fit import Residuals
 from pyphylo.tree._rooting import AncestorDeviations
+from pyphylo.tree.bme import balanced_length, balanced_minimum_evolution, search_balanced
 from pyphylo.tree.consensus import greedy_consensus, majority_consensus
 from pyphylo.tree.nj import neighbor_joining
 from pyphylo.tree.tree import Tree
@@ -11,8 +12,11 @@ __all__ = [
     "AncestorDeviations",
     "Residuals",
     "Tree",
+    "balanced_length",
+    "balanced_minimum_evolution",
     "greedy_consensus",
     "majority_consensus",
     "neighbor_joining",
     "robinson_foulds_many",
+    "search_balanced",
 ]
