@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
+    from pyphylo.tree.support import bootstrap_support as bootstrap_support
+    from pyphylo.tree.support import bootstrap_trees as bootstrap_trees
+    from pyphylo.tree.support import support_from_trees as support_from_trees
+    from pyphylo.tree.support import support_values as support_values
     from pyphylo.tree.tree import Tree as Tree
 
 _LAZY = {
@@ -53,6 +57,8 @@ _LAZY = {
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
+    "bootstrap_support": "pyphylo.tree.support",
+    "bootstrap_trees": "pyphylo.tree.support",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
     "nei_distance": "pyphylo.distance",
@@ -61,6 +67,8 @@ _LAZY = {
     "resample_similarity": "pyphylo.resampling",
     "sample": "pyphylo.sampling.scheduler",
     "similarity_errors": "pyphylo.resampling",
+    "support_from_trees": "pyphylo.tree.support",
+    "support_values": "pyphylo.tree.support",
 }
 _LAZY_MODULES = ("simulate",)
 
