@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
+    from pyphylo.tree.delta import delta_scores as delta_scores
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
     from pyphylo.tree.support import bootstrap_support as bootstrap_support
     from pyphylo.tree.support import bootstrap_trees as bootstrap_trees
@@ -59,6 +60,7 @@ _LAZY = {
     "Tree": "pyphylo.tree.tree",
     "bootstrap_support": "pyphylo.tree.support",
     "bootstrap_trees": "pyphylo.tree.support",
+    "delta_scores": "pyphylo.tree.delta",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
     "nei_distance": "pyphylo.distance",
