@@ -428,7 +428,7 @@ def test_memory_is_stated_before_it_is_taken(monkeypatch):
     monkeypatch.setattr("pyphylo._memory.available_bytes", lambda: 500)
     for module in ("resampling", "_gene_weights"):
         monkeypatch.setattr(f"pyphylo.{module}.require_memory", lambda *_: None)
-    with pytest.raises(MemoryError, match="a tree of 6 models, as float64 need 864 bytes"):
+    with pytest.raises(MemoryError, match="replicates of 6 models, and the tree of one"):
         bootstrap_support(table, tree, n=3)
 
 

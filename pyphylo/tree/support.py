@@ -111,7 +111,8 @@ def bootstrap_support(
         moves about as hard as a branch that is not there; the second does not.
         `support_values` gives both for the price of one.
     estimator, floor
-        As in `nei_distance`.
+        As in `nei_distance`. The two estimators differ by a term of each model's own,
+        which neighbor joining does not see, but where an unbiased similarity exceeds 1.
     dtype : {"float64", "float32"}
         What distances are kept in. "float32" halves the memory.
     n_threads : int
@@ -378,8 +379,7 @@ class _Bootstrap:
 
     def each(self, task: Callable[[Tree], _T], progress: bool | None) -> Iterator[_T]:
         """What `task` makes of each replicate's tree, in order."""
-        models = len(self._replicates.ids)
-        require_memory(self._tree_bytes, f"a tree of {models} models, as {self._dtype}")
+        self._require_memory()
         # By default on a terminal only, and only where the work takes long enough to look.
         hidden, delay = (None, 0.5) if progress is None else (not progress, 0.0)
         with tqdm(
@@ -389,6 +389,15 @@ class _Bootstrap:
                 for made in self._each_of(first, block, task):
                     bar.update()
                     yield made
+
+    def _require_memory(self) -> None:
+        """Refuse what would not fit: a block of replicates, and one tree."""
+        of = self._replicates
+        block = min(len(self), of._replicates_at_once()) * of.n_pairs * of.dtype.itemsize
+        require_memory(
+            block + self._tree_bytes,
+            f"replicates of {len(of.ids)} models, and the tree of one, as {self._dtype}",
+        )
 
     def _each_of(self, first: int, block: NDArray[Any], task: Callable[[Tree], _T]) -> Iterator[_T]:
         """What `task` makes of the trees of one block."""
