@@ -1,12 +1,11 @@
-"""Quartets of distances, compiled: delta scores and Q-residuals.
+"""Quartets of distances, compiled: how far they are from the four-point condition.
 
-Of a quartet i, j, k, l the three sums d_ij + d_kl, d_ik + d_jl and d_il + d_jk are sorted. On a
-tree the two larger ones are equal (the four-point condition), so
+Of a quartet i, j, k, l the three sums d_ij + d_kl, d_ik + d_jl and d_il + d_jk are sorted, with
 
-    delta = (largest - middle) / (largest - smallest)       between 0 and 1, 0 if all are equal
-    q     = (largest - middle)^2
+    width = largest - smallest,    gap = largest - middle,    delta = gap / width.
 
-are 0 there. Sums that differ by less than `tolerance` times the largest count as equal.
+On a tree the two larger sums are equal (the four-point condition), so gap and delta are 0. Sums of
+which the outer two differ by no more than a tolerance say nothing: all three numbers are 0 then.
 """
 
 from __future__ import annotations
@@ -24,13 +23,15 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
-_BATCH = 256
 _LOW = np.uint64(0xFFFFFFFF)
+_BATCH = 256
 
 
 @compiled
-def _score(a: float, b: float, c: float, tolerance: float) -> tuple[float, float]:
-    """Delta and q of three sums. No branch, so that loops over it take several at once."""
+def _score(
+    a: float, b: float, c: float, relative: float, tolerance: float
+) -> tuple[float, float, float]:
+    """Delta, gap and width of three sums. No branch, so that loops take several at once."""
     low = a if a < b else b
     high = b if a < b else a
     largest = c if c > high else high
@@ -38,9 +39,10 @@ def _score(a: float, b: float, c: float, tolerance: float) -> tuple[float, float
     rest = c if c < high else high
     middle = rest if rest > low else low
     width = largest - smallest
-    differs = width > tolerance * largest
+    differs = (width > relative * largest) & (width > tolerance)
     gap = largest - middle if differs else 0.0
-    return np.divide(gap, width if differs else 1.0), gap * gap
+    delta = np.divide(gap, width if differs else 1.0)
+    return delta, gap, width if differs else 0.0
 
 
 @compiled
@@ -51,13 +53,17 @@ def _scores_of_rows(
     d_ij: float,
     d_ik: float,
     d_jk: float,
+    relative: float,
     tolerance: float,
-    delta: NDArray[np.float64],
-    q: NDArray[np.float64],
+    scores: NDArray[np.float64],
 ) -> None:
-    """Delta and q of i, j, k with every l of a stretch, to which their distances are given."""
+    """Delta, gap, width and gap squared of i, j, k with every l whose distances are given."""
     for t in range(di.shape[0]):
-        delta[t], q[t] = _score(d_ij + dk[t], d_ik + dj[t], di[t] + d_jk, tolerance)
+        delta, gap, width = _score(d_ij + dk[t], d_ik + dj[t], di[t] + d_jk, relative, tolerance)
+        scores[0, t] = delta
+        scores[1, t] = gap
+        scores[2, t] = width
+        scores[3, t] = gap * gap
 
 
 @compiled
@@ -79,7 +85,13 @@ def _total(values: NDArray[np.float64]) -> float:
 
 
 @compiled
-def all_from(D: NDArray[np.float64], i: int, tolerance: float, sums: NDArray[np.float64]) -> None:
+def all_from(
+    D: NDArray[np.float64],
+    i: int,
+    relative: float,
+    tolerance: float,
+    sums: NDArray[np.float64],
+) -> None:
     """Add the scores of every quartet i < j < k < l to its four members.
 
     Parameters
@@ -87,13 +99,13 @@ def all_from(D: NDArray[np.float64], i: int, tolerance: float, sums: NDArray[np.
     D : (n, n) array
     i : int
         The first member.
-    tolerance : float
-    sums : (2, n) array, added to
-        Of delta and of q.
+    relative, tolerance : float
+        Widths up to `tolerance`, or `relative` times the largest sum, count as 0.
+    sums : (4, n) array, added to
+        Of delta, gap, width and gap squared.
     """
     n = D.shape[0]
-    delta = np.empty(n)
-    q = np.empty(n)
+    scores = np.empty((4, n))
     for j in range(i + 1, n - 2):
         for k in range(j + 1, n - 1):
             m = n - k - 1
@@ -104,18 +116,19 @@ def all_from(D: NDArray[np.float64], i: int, tolerance: float, sums: NDArray[np.
                 D[i, j],
                 D[i, k],
                 D[j, k],
+                relative,
                 tolerance,
-                delta,
-                q,
+                scores,
             )
-            for t in range(m):
-                sums[0, k + 1 + t] += delta[t]
-                sums[1, k + 1 + t] += q[t]
-            of_three = _total(delta[:m])
-            q_of_three = _total(q[:m])
-            for member in (i, j, k):
-                sums[0, member] += of_three
-                sums[1, member] += q_of_three
+            for s in range(4):
+                of_l = sums[s, k + 1 :]
+                row = scores[s, :m]
+                for t in range(m):
+                    of_l[t] += row[t]
+                total = _total(row)
+                sums[s, i] += total
+                sums[s, j] += total
+                sums[s, k] += total
 
 
 @compiled
@@ -128,7 +141,7 @@ def _word(key: Any, counter: Any) -> Any:
 
 
 @compiled
-def _three_others(key: np.uint64, number: int, n: int, x: int) -> tuple[int, int, int]:
+def _three_others(key: Any, number: int, n: int, x: int) -> tuple[int, int, int]:
     """Three different items of n, none of them x, each such three as likely as another.
 
     A draw below m is the upper half of 32 random bits times m; its chance differs from 1 / m by
@@ -156,6 +169,7 @@ def sampled(
     last: int,
     n_quartets: int,
     keys: NDArray[np.uint64],
+    relative: float,
     tolerance: float,
     moments: NDArray[np.float64],
 ) -> None:
@@ -167,14 +181,15 @@ def sampled(
     first, last, n_quartets : int
     keys : (n,) array
         A key of its own for each item's stream.
-    tolerance : float
-    moments : (4, n) array, filled
-        Sums of delta, delta squared, q and q squared.
+    relative, tolerance : float
+        As in `all_from`.
+    moments : (8, n) array, filled
+        Sums of delta, gap, width, gap^2, delta^2, gap width, width^2 and gap^4.
     """
     n = D.shape[0]
     sums = np.empty((3, _BATCH))
     for x in range(first, last):
-        moments[:, x] = 0.0
+        own = np.zeros(8)
         for start in range(0, n_quartets, _BATCH):
             m = min(_BATCH, n_quartets - start)
             # Far parts of a large matrix are waited for together, not one after the other.
@@ -184,8 +199,14 @@ def sampled(
                 sums[1, t] = np.float64(D[x, j]) + np.float64(D[i, k])
                 sums[2, t] = np.float64(D[x, k]) + np.float64(D[i, j])
             for t in range(m):
-                delta, q = _score(sums[0, t], sums[1, t], sums[2, t], tolerance)
-                moments[0, x] += delta
-                moments[1, x] += delta * delta
-                moments[2, x] += q
-                moments[3, x] += q * q
+                delta, gap, width = _score(sums[0, t], sums[1, t], sums[2, t], relative, tolerance)
+                q = gap * gap
+                own[0] += delta
+                own[1] += gap
+                own[2] += width
+                own[3] += q
+                own[4] += delta * delta
+                own[5] += gap * width
+                own[6] += width * width
+                own[7] += q * q
+        moments[:, x] = own

@@ -33,7 +33,12 @@ _ROWS = 1024
 
 
 def delta_scores(
-    D: DistanceMatrix, *, n_quartets: int | None = None, seed: int = 0, n_threads: int = 0
+    D: DistanceMatrix,
+    *,
+    tolerance: float = 0.0,
+    n_quartets: int | None = None,
+    seed: int = 0,
+    n_threads: int = 0,
 ) -> pd.DataFrame:
     """How far the distances of each model are from those of a tree.
 
@@ -47,6 +52,11 @@ def delta_scores(
     ----------
     D : DistanceMatrix
         Of at least four models.
+    tolerance : float
+        Quartets whose largest and smallest sum differ by no more count as unresolved:
+        their delta is 0. In units of the distances; two to four standard errors of them
+        (`similarity_errors`) where they are estimates, for most quartets of noisy
+        distances are noise.
     n_quartets : int, optional
         Quartets drawn at random for each model. By default all that there are, to 200
         models, and 10,000 beyond; where that many do not exist, all.
@@ -63,10 +73,13 @@ def delta_scores(
         delta : float
         error : float
             Standard error that drawing quartets gives `delta`; 0 where all were seen.
+        weighted, weighted_error : float
+            Likewise the sum of (largest - middle) over the sum of (largest - smallest):
+            the mean delta where each quartet has the weight of its width, so that narrow
+            quartets, whose delta is noise, count little.
         q_residual, q_error : float
             Likewise the mean of (largest - middle)^2, of distances scaled to a mean of
-            1 (Gray et al. 2010): quartets of short distances, in which noise decides
-            delta, count little.
+            1 (Gray et al. 2010).
         quartets : int
 
     Raises
@@ -79,9 +92,13 @@ def delta_scores(
 
     Notes
     -----
-    O(n^4) for all quartets (65 million, 0.2 s, at 200 models), O(n n_quartets) for drawn
-    ones. Sums that differ by no more than a few roundings of the stored numbers count as
-    equal, so that distances along a tree have a delta of 0.
+    O(n^4) for all quartets (65 million, 0.3 s, at 200 models), O(n n_quartets) for drawn
+    ones. Sums that differ by no more than a few roundings of the stored numbers always
+    count as equal, so that distances along a tree have a delta of 0.
+
+    A mixture also raises the scores of its parents and of their other children, which are
+    in the same quartets. What a model adds to all its distances alike (its drift, the
+    estimator's self term) changes no score.
 
     References
     ----------
@@ -91,6 +108,7 @@ def delta_scores(
     import pandas as pd
 
     ids, values = _checked(D)
+    tolerance = _checked_tolerance(tolerance)
     seed = whole_number(seed, "seed", 0)
     threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
     n = len(ids)
@@ -99,25 +117,38 @@ def delta_scores(
         wanted = existing if n <= _EXACT else min(_SAMPLED, existing)
     else:
         wanted = min(whole_number(n_quartets, "n_quartets", 2), existing)
-    tolerance = _ROUNDINGS * float(np.finfo(values.dtype).eps)
+    limits = (_ROUNDINGS * float(np.finfo(values.dtype).eps), tolerance)
     if wanted == existing:
-        mean = _sums_of_all(values.astype(np.float64, copy=False), tolerance, threads) / existing
-        error = np.zeros((2, n))
+        sums = _sums_of_all(values.astype(np.float64, copy=False), limits, threads)
+        error = np.zeros((3, n))
     else:
-        mean, error = _mean_of_sampled(values, wanted, seed, tolerance, threads)
+        sums = _sums_of_sampled(values, wanted, seed, limits, threads)
+        error = _errors(sums, wanted)
     # Of the pairs: the diagonal is zero. A matrix of zeros has nothing to scale.
     scale = (float(values.sum(dtype=np.float64)) / (n * (n - 1)) or 1.0) ** 2
     frame: pd.DataFrame = pd.DataFrame(
         {
             "model": list(ids),
-            "delta": mean[0],
+            "delta": sums[0] / wanted,
             "error": error[0],
-            "q_residual": mean[1] / scale,
-            "q_error": error[1] / scale,
+            "weighted": _ratio(sums[1], sums[2]),
+            "weighted_error": error[1],
+            "q_residual": sums[3] / wanted / scale,
+            "q_error": error[2] / scale,
             "quartets": wanted,
         }
     )
     return frame
+
+
+def _checked_tolerance(tolerance: float) -> float:
+    if (
+        isinstance(tolerance, bool)
+        or not isinstance(tolerance, (int, float, np.floating))
+        or not 0 <= tolerance < math.inf
+    ):
+        raise InputError(f"tolerance must be a number of at least 0, not {tolerance!r}")
+    return float(tolerance)
 
 
 def _checked(D: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
@@ -144,58 +175,69 @@ def _checked(D: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
 
 
 def _sums_of_all(
-    values: NDArray[np.float64], tolerance: float, threads: int
+    values: NDArray[np.float64], limits: tuple[float, float], threads: int
 ) -> NDArray[np.float64]:
-    """Sums of delta and of q over all quartets of each model, shape (2, n)."""
+    """Sums of delta, gap, width and gap squared over all quartets of each model: (4, n)."""
     from pyphylo.tree import _quartets
 
     n = len(values)
-    require_memory(16 * n * n, f"sums over the quartets of {n} models")
+    require_memory(32 * n * n, f"sums over the quartets of {n} models")
     # Each first member has sums of its own, added up in order: threads change no bit.
-    sums = np.zeros((n - 3, 2, n))
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = [
-            pool.submit(_quartets.all_from, values, i, tolerance, sums[i]) for i in range(n - 3)
-        ]
-        try:
-            for done in waiting:
-                done.result()
-        finally:
-            for left in waiting:
-                left.cancel()
+    sums = np.zeros((n - 3, 4, n))
+    _run(threads, [(_quartets.all_from, values, i, *limits, sums[i]) for i in range(n - 3)])
     total: NDArray[np.float64] = sums.sum(axis=0)
     return total
 
 
-def _mean_of_sampled(
-    values: NDArray[Any], n_quartets: int, seed: int, tolerance: float, threads: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means of delta and of q over random quartets of each model, and their standard errors."""
+def _sums_of_sampled(
+    values: NDArray[Any], n_quartets: int, seed: int, limits: tuple[float, float], threads: int
+) -> NDArray[np.float64]:
+    """Sums over random quartets of each model, shape (8, n): see `_quartets.sampled`."""
     from pyphylo.tree import _quartets
 
     n = len(values)
     keys = np.random.Philox(seed).random_raw(n)
-    moments = np.empty((4, n))
+    moments = np.empty((8, n))
+    spans = [(first, min(first + _MODELS_A_TASK, n)) for first in range(0, n, _MODELS_A_TASK)]
+    _run(
+        threads,
+        [(_quartets.sampled, values, *span, n_quartets, keys, *limits, moments) for span in spans],
+    )
+    return moments
+
+
+def _run(threads: int, tasks: list[tuple[Any, ...]]) -> None:
+    """Calls, each a function and its arguments, side by side."""
     with ThreadPoolExecutor(threads) as pool:
-        waiting = [
-            pool.submit(
-                _quartets.sampled,
-                values,
-                first,
-                min(first + _MODELS_A_TASK, n),
-                n_quartets,
-                keys,
-                tolerance,
-                moments,
-            )
-            for first in range(0, n, _MODELS_A_TASK)
-        ]
+        waiting = [pool.submit(*task) for task in tasks]
         try:
             for done in waiting:
                 done.result()
         finally:
+            # After Ctrl-C only the calls being made are waited for.
             for left in waiting:
                 left.cancel()
-    mean = moments[::2] / n_quartets
-    spread = np.maximum(moments[1::2] / n_quartets - mean * mean, 0.0)
-    return mean, np.sqrt(spread / (n_quartets - 1))
+
+
+def _ratio(gap: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gap by width; 0 where no quartet is resolved."""
+    ratio: NDArray[np.float64] = np.divide(gap, width, out=np.zeros_like(gap), where=width > 0)
+    return ratio
+
+
+def _errors(moments: NDArray[np.float64], m: int) -> NDArray[np.float64]:
+    """Standard errors of mean delta, of gap by width, and of mean gap squared: shape (3, n).
+
+    Of the ratio R, as of a mean of (gap - R width) / mean width (Cochran 1977, section 2.11).
+    """
+    delta, gap, width, gap_2, delta_2, gap_width, width_2, gap_4 = moments / m
+    ratio = _ratio(gap, width)
+    spread = np.stack(
+        [
+            delta_2 - delta**2,
+            _ratio(gap_2 - 2 * ratio * gap_width + ratio**2 * width_2, width**2),
+            gap_4 - gap_2**2,
+        ]
+    )
+    errors: NDArray[np.float64] = np.sqrt(np.maximum(spread, 0.0) / (m - 1))
+    return errors
