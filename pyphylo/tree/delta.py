@@ -98,7 +98,7 @@ def delta_scores(
 
     A mixture also raises the scores of its parents and of their other children, which are
     in the same quartets. What a model adds to all its distances alike (its drift, the
-    estimator's self term) changes no score.
+    estimator's self term) changes neither delta.
 
     References
     ----------

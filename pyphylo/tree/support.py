@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pyphylo import _core
-from pyphylo._memory import available_bytes, byte_count, require_memory
-from pyphylo._names import whole_number
-from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError
-from pyphylo.resampling import Replicates, resample_similarity
-from pyphylo.tree.nj import neighbor_joining
+from pyphylo.tree._bootstrap import Bootstrap, Method, checked_tree
 from pyphylo.tree.tree import Tree
 
 if TYPE_CHECKING:
@@ -32,11 +25,7 @@ __all__ = [
     "transfer_distances",
 ]
 
-_T = TypeVar("_T")
 _KINDS = ("felsenstein", "transfer")
-_Method = str | Callable[[DistanceMatrix], Tree]
-_MATRICES_A_TREE = 3
-"""Squares of distances that a tree takes while it is built, its replicate's triangle included."""
 _SMALL = 2**15 - 1
 """Tips up to which the comparison of trees counts in 16 bits."""
 
@@ -80,7 +69,7 @@ def bootstrap_support(
     *,
     n: int = 100,
     seed: int = 0,
-    method: _Method = "nj",
+    method: Method = "nj",
     kind: str = "felsenstein",
     estimator: str = "plugin",
     floor: float = 1e-10,
@@ -176,7 +165,7 @@ def support_values(
     *,
     n: int = 100,
     seed: int = 0,
-    method: _Method = "nj",
+    method: Method = "nj",
     estimator: str = "plugin",
     floor: float = 1e-10,
     dtype: str = "float64",
@@ -188,8 +177,8 @@ def support_values(
 
     Parameters are those of `bootstrap_support`.
     """
-    wanted = _Branches(_checked_tree(tree))
-    work = _Bootstrap(
+    wanted = _Branches(checked_tree(tree))
+    work = Bootstrap(
         _of_tips(table, tree), n, seed, method, estimator, floor, dtype, n_threads, max_memory
     )
     tally = _Tally(wanted)
@@ -204,7 +193,7 @@ def bootstrap_trees(
     *,
     n: int = 100,
     seed: int = 0,
-    method: _Method = "nj",
+    method: Method = "nj",
     estimator: str = "plugin",
     floor: float = 1e-10,
     dtype: str = "float64",
@@ -223,7 +212,7 @@ def bootstrap_trees(
         Each replicate's, in order, built as they are asked for, some ahead. Their tips
         are in a random order (see `bootstrap_support`).
     """
-    work = _Bootstrap(table, n, seed, method, estimator, floor, dtype, n_threads, max_memory)
+    work = Bootstrap(table, n, seed, method, estimator, floor, dtype, n_threads, max_memory)
     return work.each(_itself, progress)
 
 
@@ -241,11 +230,11 @@ def support_from_trees(tree: Tree, trees: Iterable[Tree]) -> Supports:
     InputError
         When there is no tree, or the tips of one differ (some are named).
     """
-    wanted = _Branches(_checked_tree(tree))
+    wanted = _Branches(checked_tree(tree))
     tally = _Tally(wanted)
     n = 0
     for replicate in trees:
-        tally.add(wanted.distances_to(_checked_tree(replicate)))
+        tally.add(wanted.distances_to(checked_tree(replicate)))
         n += 1
     if n == 0:
         raise InputError("no trees were given to take supports from")
@@ -272,8 +261,8 @@ def transfer_distances(tree: Tree, other: Tree) -> NDArray[np.float64]:
     O(n_tips^2), a few bytes a step: 0.1 ms at 500 tips, 40 ms at 10,000. Lemoine et al.
     (2018), Nature 556, 452-456.
     """
-    wanted = _Branches(_checked_tree(tree))
-    return wanted.per_node(wanted.distances_to(_checked_tree(other)).astype(np.float64))
+    wanted = _Branches(checked_tree(tree))
+    return wanted.per_node(wanted.distances_to(checked_tree(other)).astype(np.float64))
 
 
 class _Branches:
@@ -339,121 +328,6 @@ class _Tally:
         )
 
 
-class _Bootstrap:
-    """Replicates of a table, and their trees: a block of replicates, then trees in parallel."""
-
-    def __init__(
-        self,
-        table: AlleleTable,
-        n: int,
-        seed: int,
-        method: _Method,
-        estimator: str,
-        floor: float,
-        dtype: str,
-        n_threads: int,
-        max_memory: int | str | None,
-    ) -> None:
-        if dtype not in ("float64", "float32"):
-            raise InputError(f'dtype must be "float64" or "float32", not {dtype!r}')
-        self._threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
-        self._seed = whole_number(seed, "seed", 0)
-        self._method = _checked_method(method)
-        self._dtype = dtype
-        self._replicates: Replicates = resample_similarity(
-            table,
-            n=n,
-            seed=seed,
-            estimator=estimator,
-            dtype=dtype,
-            n_threads=n_threads,
-            max_memory=None if max_memory is None else byte_count(max_memory, "max_memory"),
-        ).distances(floor)
-        models = len(self._replicates.ids)
-        if models < 2:
-            raise InputError(f"a tree needs at least two models, not {models}")
-        self._tree_bytes = _MATRICES_A_TREE * models * models * np.dtype(dtype).itemsize
-
-    def __len__(self) -> int:
-        return len(self._replicates)
-
-    def each(self, task: Callable[[Tree], _T], progress: bool | None) -> Iterator[_T]:
-        """What `task` makes of each replicate's tree, in order."""
-        self._require_memory()
-        # By default on a terminal only, and only where the work takes long enough to look.
-        hidden, delay = (None, 0.5) if progress is None else (not progress, 0.0)
-        with tqdm(
-            total=len(self), desc="bootstrap", unit="tree", disable=hidden, delay=delay
-        ) as bar:
-            for first, block in self._replicates.blocks():
-                for made in self._each_of(first, block, task):
-                    bar.update()
-                    yield made
-
-    def _require_memory(self) -> None:
-        """Refuse what would not fit: a block of replicates, and one tree."""
-        of = self._replicates
-        block = min(len(self), of._replicates_at_once()) * of.n_pairs * of.dtype.itemsize
-        require_memory(
-            block + self._tree_bytes,
-            f"replicates of {len(of.ids)} models, and the tree of one, as {self._dtype}",
-        )
-
-    def _each_of(self, first: int, block: NDArray[Any], task: Callable[[Tree], _T]) -> Iterator[_T]:
-        """What `task` makes of the trees of one block."""
-        workers = max(1, min(self._threads, len(block), self._trees_that_fit()))
-        threads_a_tree = max(1, self._threads // workers)
-
-        def work(row: int) -> _T:
-            return task(self._tree(first + row, block[row], threads_a_tree))
-
-        with ThreadPoolExecutor(workers) as pool:
-            waiting = [pool.submit(work, row) for row in range(len(block))]
-            try:
-                for done in waiting:
-                    yield done.result()
-            finally:
-                # After an error or Ctrl-C only the trees being built are waited for.
-                for left in waiting:
-                    left.cancel()
-
-    def _trees_that_fit(self) -> int:
-        """Trees that memory leaves room to build at once."""
-        available = available_bytes()
-        return self._threads if available is None else available // self._tree_bytes
-
-    def _tree(self, index: int, condensed: NDArray[Any], n_threads: int) -> Tree:
-        """The tree of one replicate, its models in a random order."""
-        from pyphylo.tree import _transfer
-
-        ids = self._replicates.ids
-        self._check_finite(index, condensed)
-        words = np.random.Philox(key=np.array([self._seed, index], np.uint64))
-        order = np.argsort(words.random_raw(len(ids)), kind="stable")
-        shuffled = np.empty_like(condensed)
-        _transfer.reordered(condensed, len(ids), order, shuffled)
-        D = DistanceMatrix._trusted(
-            shuffled, tuple(ids[i] for i in order), self._replicates.provenance
-        )
-        if isinstance(self._method, str):
-            return neighbor_joining(D, dtype=self._dtype, n_threads=n_threads)
-        return _checked_tree(self._method(D))
-
-    def _check_finite(self, index: int, condensed: NDArray[Any]) -> None:
-        # A sum is NaN where a term is, and distances are neither negative nor infinite.
-        if not np.isnan(condensed.sum()):
-            return
-        ids = self._replicates.ids
-        pair = int(np.isnan(condensed).argmax())
-        rows, columns = np.triu_indices(len(ids), 1)
-        raise InputError(
-            f"models {ids[rows[pair]]!r} and {ids[columns[pair]]!r} have no distance in replicate "
-            f"{index}: they share few genes, and none of those was drawn (or, estimator "
-            '"unbiased", their self terms were zero); sample the genes that they lack, or leave '
-            "one of the two out: table.select(models=...) and tree.shear(...)"
-        )
-
-
 def _itself(tree: Tree) -> Tree:
     return tree
 
@@ -462,21 +336,6 @@ def _checked_kind(kind: str) -> str:
     if kind not in _KINDS:
         raise InputError(f'kind must be "felsenstein" or "transfer", not {kind!r}')
     return kind
-
-
-def _checked_method(method: _Method) -> _Method:
-    if method != "nj" and not callable(method):
-        raise InputError(
-            f'method must be "nj" or a function of a DistanceMatrix that returns a Tree, '
-            f"not {method!r}"
-        )
-    return method
-
-
-def _checked_tree(tree: Tree) -> Tree:
-    if not isinstance(tree, Tree):
-        raise InputError(f"supports are of a Tree, not {type(tree).__name__}")
-    return tree
 
 
 def _of_tips(table: AlleleTable, tree: Tree) -> AlleleTable:
