@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import pyphylo as pp
 from pyphylo.errors import InputError
+from pyphylo.tree import _reorder
 from pyphylo.tree.support import (
     bootstrap_support,
     bootstrap_trees,
@@ -199,6 +200,17 @@ def test_published_definition_by_hand():
 
 
 # Over genes
+
+
+@pytest.mark.parametrize("n", [2, 3, 15, 16, 17, 50])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_reordered_squares(n, dtype):
+    rng = np.random.default_rng(n)
+    D = pp.DistanceMatrix(rng.random(n * (n - 1) // 2).astype(dtype), [f"m{i}" for i in range(n)])
+    order = rng.permutation(n)
+    square = np.full((n, n), np.nan, dtype)
+    _reorder.reorder(D.condensed, np.argsort(order), square)
+    np.testing.assert_array_equal(square, D.values[np.ix_(order, order)])
 
 
 def table_of(n_models, genes=12, missing=0.0, seed=0):

@@ -26,8 +26,8 @@ __all__ = ["Bootstrap", "Method", "checked_tree"]
 
 _T = TypeVar("_T")
 Method = str | Callable[[DistanceMatrix], Tree]
-_MATRICES_A_TREE = 3
-"""Squares of distances that a tree takes while it is built, its replicate's triangle included."""
+_MATRICES_A_TREE = 2
+"""Squares of distances that a tree takes while it is built: in its own order, and to be joined."""
 
 
 class Bootstrap:
@@ -63,7 +63,8 @@ class Bootstrap:
         models = len(self._replicates.ids)
         if models < 2:
             raise InputError(f"a tree needs at least two models, not {models}")
-        self._tree_bytes = _MATRICES_A_TREE * models * models * np.dtype(dtype).itemsize
+        # One byte more for the check that every number is finite.
+        self._tree_bytes = models * models * (_MATRICES_A_TREE * np.dtype(dtype).itemsize + 1)
 
     def __len__(self) -> int:
         return len(self._replicates)
@@ -115,14 +116,17 @@ class Bootstrap:
 
     def _tree(self, index: int, condensed: NDArray[Any], n_threads: int) -> Tree:
         """The tree of one replicate, its models in a random order."""
-        from pyphylo.tree import _transfer
+        from pyphylo.tree import _reorder
 
         ids = self._replicates.ids
+        n = len(ids)
         self._check_finite(index, condensed)
         words = np.random.Philox(key=np.array([self._seed, index], np.uint64))
-        order = np.argsort(words.random_raw(len(ids)), kind="stable")
-        shuffled = np.empty_like(condensed)
-        _transfer.reordered(condensed, len(ids), order, shuffled)
+        order = np.argsort(words.random_raw(n), kind="stable")
+        place = np.empty(n, np.int64)
+        place[order] = np.arange(n)
+        shuffled = np.empty((n, n), condensed.dtype)
+        _reorder.reorder(condensed, place, shuffled)
         D = DistanceMatrix._trusted(
             shuffled, tuple(ids[i] for i in order), self._replicates.provenance
         )

@@ -22,25 +22,10 @@ from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
 
-__all__ = ["reordered", "transfer"]
+__all__ = ["transfer"]
 
 _COLUMNS = 256
 """Branches of the first tree that are followed at once: a row of them is a few cache lines."""
-
-
-@compiled
-def reordered(
-    condensed: NDArray[Any], n: int, order: NDArray[np.int64], target: NDArray[Any]
-) -> None:
-    """The upper triangle, by rows, of the items in another order: item t becomes order[t]."""
-    at = 0
-    for s in range(n - 1):
-        i = order[s]
-        for t in range(s + 1, n):
-            j = order[t]
-            low = min(i, j)
-            target[at] = condensed[low * (2 * n - low - 1) // 2 + max(i, j) - low - 1]
-            at += 1
 
 
 @compiled

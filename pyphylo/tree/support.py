@@ -135,7 +135,7 @@ def bootstrap_support(
 
     Each replicate costs one tree and O(n_tips^2) steps of the comparison, a few bytes
     each; 500 models of 128 genes take a few milliseconds a replicate. Beside
-    `max_memory`, each thread takes three squares of distances.
+    `max_memory`, each thread takes two squares of distances.
 
     References
     ----------
