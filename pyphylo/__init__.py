@@ -48,7 +48,12 @@ if TYPE_CHECKING:
     from pyphylo.tree.bme import search_balanced as search_balanced
     from pyphylo.tree.consensus import greedy_consensus as greedy_consensus
     from pyphylo.tree.consensus import majority_consensus as majority_consensus
+    from pyphylo.tree.delta import delta_scores as delta_scores
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
+    from pyphylo.tree.support import bootstrap_support as bootstrap_support
+    from pyphylo.tree.support import bootstrap_trees as bootstrap_trees
+    from pyphylo.tree.support import support_from_trees as support_from_trees
+    from pyphylo.tree.support import support_values as support_values
     from pyphylo.tree.tree import Tree as Tree
 
 _LAZY = {
@@ -61,6 +66,9 @@ _LAZY = {
     "Tree": "pyphylo.tree.tree",
     "balanced_length": "pyphylo.tree.bme",
     "balanced_minimum_evolution": "pyphylo.tree.bme",
+    "bootstrap_support": "pyphylo.tree.support",
+    "bootstrap_trees": "pyphylo.tree.support",
+    "delta_scores": "pyphylo.tree.delta",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
     "greedy_consensus": "pyphylo.tree.consensus",
@@ -73,6 +81,8 @@ _LAZY = {
     "sample": "pyphylo.sampling.scheduler",
     "search_balanced": "pyphylo.tree.bme",
     "similarity_errors": "pyphylo.resampling",
+    "support_from_trees": "pyphylo.tree.support",
+    "support_values": "pyphylo.tree.support",
 }
 _LAZY_MODULES = ("simulate",)
 

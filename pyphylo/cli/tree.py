@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, file_lines
+from pyphylo.cli._support import add_support_options, strong_branches, support_table, supported
 
 if TYPE_CHECKING:
     from pyphylo.distance import DistanceMatrix
@@ -32,6 +33,7 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("--root", metavar="midpoint|NAME", help="root the tree (default: unrooted)")
     parser.add_argument("--negative", choices=("clamp", "keep"), default="clamp")
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
+    add_support_options(parser)
     parser.add_argument("--no-pictures", action="store_true", help="write the tree alone")
     add_threads(parser)
     add_json(parser)
@@ -48,7 +50,11 @@ def _run(args: argparse.Namespace) -> Outcome:
     similarity, distances = _matrices(args.matrix, similarity=args.similarity)
     if families is not None:
         warn_of_unused(families, distances.ids, args.metadata)
+    table = support_table(args, distances)
     tree = neighbor_joining(distances, negative=args.negative, n_threads=args.threads)
+    if table is not None:
+        tree = supported(args, tree, table, distances.provenance)
+    strength, counts = strong_branches(args, tree)
     if args.root is not None:
         tree = tree.root_at(args.root)
     tree.write(target)
@@ -61,9 +67,10 @@ def _run(args: argparse.Namespace) -> Outcome:
         "tree": str(target),
         "tips": tree.n_tips,
         "rooted": tree.is_rooted,
+        **counts,
         "files": [str(path) for path in files],
     }
-    return Outcome(f"a tree of {tree.n_tips} models:\n{file_lines(files)}", data)
+    return Outcome(f"a tree of {tree.n_tips} models{strength}:\n{file_lines(files)}", data)
 
 
 def _matrices(path: str | Path, *, similarity: bool) -> tuple[SimilarityMatrix, DistanceMatrix]:
