@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
+    from pyphylo.tree.ancestors import contract_ancestors as contract_ancestors
+    from pyphylo.tree.ancestors import lineage_depths as lineage_depths
+    from pyphylo.tree.ancestors import living_ancestor_tree as living_ancestor_tree
+    from pyphylo.tree.ancestors import parent_edges as parent_edges
+    from pyphylo.tree.by_metadata import root_by as root_by
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
     from pyphylo.tree.tree import Tree as Tree
 
@@ -54,11 +59,16 @@ _LAZY = {
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
     "genetic_distance": "pyphylo.indices",
+    "contract_ancestors": "pyphylo.tree.ancestors",
     "gene_weights": "pyphylo.resampling",
+    "lineage_depths": "pyphylo.tree.ancestors",
+    "living_ancestor_tree": "pyphylo.tree.ancestors",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
+    "parent_edges": "pyphylo.tree.ancestors",
     "resample_similarity": "pyphylo.resampling",
+    "root_by": "pyphylo.tree.by_metadata",
     "sample": "pyphylo.sampling.scheduler",
     "similarity_errors": "pyphylo.resampling",
 }

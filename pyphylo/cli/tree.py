@@ -11,6 +11,7 @@ from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent,
 if TYPE_CHECKING:
     from pyphylo.distance import DistanceMatrix
     from pyphylo.similarity import SimilarityMatrix
+    from pyphylo.tree.tree import Tree
 
 __all__ = ["add_parser"]
 
@@ -31,7 +32,13 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("--method", choices=("nj",), default="nj", help="neighbor joining")
     parser.add_argument("--root", metavar="midpoint|NAME", help="root the tree (default: unrooted)")
     parser.add_argument("--negative", choices=("clamp", "keep"), default="clamp")
-    parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
+    parser.add_argument("--metadata", metavar="CSV", help="columns model, family, base_model, date")
+    parser.add_argument(
+        "--living-ancestors",
+        action="store_true",
+        help="make models that are ancestors inner nodes: those that --metadata names as "
+        "base_model, where the distances allow it; without any, those that the distances tell",
+    )
     parser.add_argument("--no-pictures", action="store_true", help="write the tree alone")
     add_threads(parser)
     add_json(parser)
@@ -48,22 +55,50 @@ def _run(args: argparse.Namespace) -> Outcome:
     similarity, distances = _matrices(args.matrix, similarity=args.similarity)
     if families is not None:
         warn_of_unused(families, distances.ids, args.metadata)
-    tree = neighbor_joining(distances, negative=args.negative, n_threads=args.threads)
-    if args.root is not None:
-        tree = tree.root_at(args.root)
+    if args.living_ancestors:
+        tree = _with_ancestors(distances, args)
+    else:
+        tree = neighbor_joining(distances, negative=args.negative, n_threads=args.threads)
+        if args.root is not None:
+            tree = tree.root_at(args.root)
     tree.write(target)
     files = [target]
     if not args.no_pictures:
         stem = target.with_suffix("")
         heatmap = stem.with_name(stem.name + "_heatmap")
         files += draw_pictures(tree, similarity, families, stem, heatmap)
+    ancestors = [label for label in tree.labels if label is not None]
     data = {
         "tree": str(target),
         "tips": tree.n_tips,
         "rooted": tree.is_rooted,
+        "ancestors": ancestors,
         "files": [str(path) for path in files],
     }
-    return Outcome(f"a tree of {tree.n_tips} models:\n{file_lines(files)}", data)
+    models = f"a tree of {tree.n_tips + len(ancestors)} models"
+    if args.living_ancestors:
+        models += f", of which {len(ancestors)} are ancestors of others"
+    return Outcome(f"{models}:\n{file_lines(files)}", data)
+
+
+def _with_ancestors(distances: DistanceMatrix, args: argparse.Namespace) -> Tree:
+    """The tree with ancestors as inner nodes: declared ones, or those that the distances tell."""
+    from pyphylo.io.metadata import read_metadata
+    from pyphylo.tree.ancestors import branch_error, contract_ancestors, living_ancestor_tree
+    from pyphylo.tree.by_metadata import knows_parents, knows_root
+    from pyphylo.tree.nj import neighbor_joining
+
+    rows = {} if args.metadata is None else read_metadata(args.metadata)
+    midpoint = args.root == "midpoint"
+    root = None if midpoint else args.root
+    if not knows_parents(distances.ids, rows):
+        known = None if midpoint or not knows_root(distances.ids, rows) else rows
+        return living_ancestor_tree(distances, root=root, metadata=known)
+    tree = neighbor_joining(distances, negative=args.negative, n_threads=args.threads)
+    if args.root is not None:
+        tree = tree.root_at(args.root)
+    tolerance = 2 * branch_error(distances)
+    return contract_ancestors(tree, rows, tolerance=tolerance, rooted=args.root is not None)
 
 
 def _matrices(path: str | Path, *, similarity: bool) -> tuple[SimilarityMatrix, DistanceMatrix]:
