@@ -283,6 +283,13 @@ def test_known_parents_are_contracted():
     assert none == tree
 
 
+def test_a_parent_is_no_farther_than_its_child():
+    tree = pp.Tree.from_newick("(((a:1,p:0.9):0.2,b:1):1,(c:1,q:1.5):1);")
+    base = {"a": {"base_model": "p"}, "b": {"base_model": "p"}, "c": {"base_model": "q"}}
+    contracted = pp.contract_ancestors(tree, base, rooted=True)
+    assert contracted.newick() == "(((a:1)p:0.2,b:1):1,(c:1,q:1.5):1);"
+
+
 def test_two_known_parents_never_meet():
     tree = pp.Tree.from_newick("(((a:1,p:0.1):0,q:0.2):0,b:1);")
     base = {"a": {"base_model": "p"}, "b": {"base_model": "q"}, "p": {"base_model": "q"}}
@@ -356,7 +363,7 @@ def test_deep_trees_need_no_recursion():
     parent[n - 1] = n
     tree = pp.Tree([f"m{k}" for k in range(n)], parent, np.ones(2 * n - 1))
     rows = {f"m{k}": {"base_model": "m0"} for k in range(1, 4)}
-    contracted = pp.contract_ancestors(tree, rows, rooted=True)
+    contracted = pp.contract_ancestors(tree, rows, rooted=True, tolerance=math.inf)
     assert pp.parent_edges(contracted)["parent"].notna().sum() >= 3
     assert pp.root_by(tree, rows).n_tips == n
 
@@ -450,6 +457,12 @@ def test_the_command(capsys, tmp_path):
     assert tree == pp.living_ancestor_tree(D, metadata=history.metadata[["model", "date"]])
     tree = call("--living-ancestors", "--no-pictures", "--root", D.ids[4])[0]
     assert tree == pp.living_ancestor_tree(D, root=D.ids[4])
+    pp.nei_distance(history.table).save(matrix)
+    history.metadata.to_csv(metadata, index=False)
+    tree = call("--living-ancestors", "--metadata", metadata, "--no-pictures")[0]
+    plugin = pp.neighbor_joining(pp.DistanceMatrix.load(matrix))
+    assert tree == pp.contract_ancestors(plugin, history.metadata)
+    D.save(matrix)
     tree = call("--living-ancestors", "--no-pictures", "--root", "midpoint")[0]
     assert tree == pp.living_ancestor_tree(D)
 

@@ -14,7 +14,7 @@ import pyphylo as pp
 from pyphylo.errors import InputError
 from pyphylo.simulate import simulate_history
 from pyphylo.simulate._draws import Draws
-from pyphylo.simulate.history import _drift_step, _picked, _tail_weights
+from pyphylo.simulate._populations import drift_step, picked, tail_weights
 
 
 def identity(p, q):
@@ -96,7 +96,7 @@ def test_a_seed_means_the_same_for_ever():
 
 @pytest.mark.parametrize("f", [0.001, 0.003, 0.05, 0.3, 0.5, 0.77, 0.999])
 def test_weights_of_the_tail(f):
-    weights = _tail_weights(f)
+    weights = tail_weights(f)
     assert (weights >= 0).all()
     assert weights.sum() == pytest.approx(1, rel=1e-12)
     assert (weights**2).sum() == pytest.approx(f, rel=1e-9)
@@ -105,7 +105,7 @@ def test_weights_of_the_tail(f):
 @pytest.mark.parametrize("f", [0.001, 0.03, 0.2, 0.6, 0.95])
 def test_drift_keeps_the_mean_and_adds_variance(f):
     start = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
-    p = _drift_step(np.tile(start, (20_000, 1)), f, Draws(1, f))
+    p = drift_step(np.tile(start, (20_000, 1)), f, Draws(1, f))
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
     assert (p[:, 4] == 0).all()
     for a in range(4):
@@ -119,7 +119,7 @@ def test_drift_keeps_the_mean_and_adds_variance(f):
 def test_drift_is_dirichlet():
     """Higher moments, too: of Beta(a, b), whose third raw moment is known."""
     f, start = 0.25, np.array([0.3, 0.7])
-    p = _drift_step(np.tile(start, (40_000, 1)), f, Draws(3))[:, 0]
+    p = drift_step(np.tile(start, (40_000, 1)), f, Draws(3))[:, 0]
     theta = (1 - f) / f
     a = 0.3 * theta
     third = a * (a + 1) * (a + 2) / (theta * (theta + 1) * (theta + 2))
@@ -140,8 +140,8 @@ def test_picking_stays_in_its_row_and_off_zeros(n_genes, n_alleles, seed):
     p[p.sum(axis=1) == 0, 0] = 1.0
     u = rng.random((n_genes, 7))
     u[:, 0], u[:, 1] = 0, 1 - 2.0**-53
-    picked = _picked(p, u)
-    for row, numbers, alleles in zip(p / p.sum(1, keepdims=True), u, picked, strict=True):
+    alleles_of = picked(p, u)
+    for row, numbers, alleles in zip(p / p.sum(1, keepdims=True), u, alleles_of, strict=True):
         slow = np.searchsorted(np.cumsum(row), numbers * (1 - 2.0**-32), "right")
         assert (row[alleles] > 0).all()
         inside = np.abs(np.cumsum(row)[:, None] - numbers).min(axis=0) > 1e-9

@@ -78,6 +78,8 @@ def _run(args: argparse.Namespace) -> Outcome:
     models = f"a tree of {tree.n_tips + len(ancestors)} models"
     if args.living_ancestors:
         models += f", of which {len(ancestors)} are ancestors of others"
+        if not ancestors:
+            models += " (plug-in distances hide them: see pyphylo distance --estimator unbiased)"
     return Outcome(f"{models}:\n{file_lines(files)}", data)
 
 
@@ -97,7 +99,9 @@ def _with_ancestors(distances: DistanceMatrix, args: argparse.Namespace) -> Tree
     tree = neighbor_joining(distances, negative=args.negative, n_threads=args.threads)
     if args.root is not None:
         tree = tree.root_at(args.root)
-    tolerance = 2 * branch_error(distances)
+    # Where they may be plug-in distances, every model has a branch of its own.
+    unbiased = distances.provenance.get("estimator") == "unbiased"
+    tolerance = 2 * branch_error(distances) if unbiased else None
     return contract_ancestors(tree, rows, tolerance=tolerance, rooted=args.root is not None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -138,22 +138,24 @@ def living_ancestor_tree(
 
 
 def contract_ancestors(
-    tree: Tree, metadata: Any, *, tolerance: float = math.inf, rooted: bool = False
+    tree: Tree, metadata: Any, *, tolerance: float | None = None, rooted: bool = False
 ) -> Tree:
     """A tree with known parents contracted into the nodes that they found.
 
     A known parent that is a tip founds the node where its branch meets those of its
-    declared children: the highest such node that is no farther than `tolerance`. All
-    branches between are contracted, and the node gets its name. No two models meet: where
-    a node has a name already, the parent stays a tip.
+    declared children: the highest such node that the distances allow. All branches between
+    are contracted, and the node gets its name. No two models meet: where a node has a
+    name already, the parent stays a tip.
 
     Parameters
     ----------
     tree : Tree
     metadata : mapping of str to mapping, or DataFrame
         With ``base_model``, as `pyphylo.io.metadata.read_metadata` gives it.
-    tolerance : float
-        Twice `branch_error` of the distances, say, to contract only what these support.
+    tolerance : float, optional
+        How far from its tip a parent may be said to be: twice `branch_error` of unbiased
+        distances, say. By default (for plug-in distances, which give every model a
+        branch of its own) as far as the child is from the node where the two meet.
     rooted : bool
         Whether the tree's root is where it should be. By default it is rooted by the
         metadata first (`root_by`).
@@ -168,7 +170,8 @@ def contract_ancestors(
     InputError
         When no model of the tree declares another as its base, or bases form a cycle.
     """
-    tolerance = _checked_length("tolerance", tolerance)
+    if tolerance is not None:
+        tolerance = _checked_length("tolerance", tolerance)
     rows = metadata_rows(metadata)
     declared = declared_parents(rows)
     names = {name for name in (*tree.tips, *tree.labels) if name is not None}
@@ -202,7 +205,11 @@ def contract_ancestors(
 
 
 def _founded(
-    parent: int, children: Any, up: list[int], length: list[float], tolerance: float
+    parent: int,
+    children: Iterable[int],
+    up: list[int],
+    length: list[float],
+    tolerance: float | None,
 ) -> list[int]:
     """The branches, by their lower ends, from a tip to the node that it founds; upwards."""
     above = [parent]
@@ -212,10 +219,11 @@ def _founded(
     reach = np.cumsum([0.0, *(length[v] for v in above[:-1])])
     highest = 0
     for child in children:
-        v = child
+        v, way = child, 0.0
         while v not in height:
+            way += length[v]
             v = up[v]
-        if reach[height[v]] <= tolerance:
+        if reach[height[v]] <= (way if tolerance is None else tolerance):
             highest = max(highest, height[v])
     return above[:highest]
 
