@@ -43,9 +43,14 @@ if TYPE_CHECKING:
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
+    from pyphylo.tree.ancestors import contract_ancestors as contract_ancestors
+    from pyphylo.tree.ancestors import lineage_depths as lineage_depths
+    from pyphylo.tree.ancestors import living_ancestor_tree as living_ancestor_tree
+    from pyphylo.tree.ancestors import parent_edges as parent_edges
     from pyphylo.tree.bme import balanced_length as balanced_length
     from pyphylo.tree.bme import balanced_minimum_evolution as balanced_minimum_evolution
     from pyphylo.tree.bme import search_balanced as search_balanced
+    from pyphylo.tree.by_metadata import root_by as root_by
     from pyphylo.tree.consensus import greedy_consensus as greedy_consensus
     from pyphylo.tree.consensus import majority_consensus as majority_consensus
     from pyphylo.tree.delta import delta_scores as delta_scores
@@ -70,14 +75,19 @@ _LAZY = {
     "bootstrap_trees": "pyphylo.tree.support",
     "delta_scores": "pyphylo.tree.delta",
     "genetic_distance": "pyphylo.indices",
+    "contract_ancestors": "pyphylo.tree.ancestors",
     "gene_weights": "pyphylo.resampling",
     "greedy_consensus": "pyphylo.tree.consensus",
     "majority_consensus": "pyphylo.tree.consensus",
+    "lineage_depths": "pyphylo.tree.ancestors",
+    "living_ancestor_tree": "pyphylo.tree.ancestors",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
+    "parent_edges": "pyphylo.tree.ancestors",
     "resample_similarity": "pyphylo.resampling",
     "robinson_foulds_many": "pyphylo.tree._distances",
+    "root_by": "pyphylo.tree.by_metadata",
     "sample": "pyphylo.sampling.scheduler",
     "search_balanced": "pyphylo.tree.bme",
     "similarity_errors": "pyphylo.resampling",

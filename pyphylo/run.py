@@ -174,17 +174,22 @@ def draw_pictures(
     """The tree, rectangular (midpoint-rooted) and unrooted, and the heat map, as SVG and PNG.
 
     Files are ``STEM.svg``, ``STEM.png``, ``STEM_unrooted.svg`` … and
-    ``HEATMAP.svg`` ….
+    ``HEATMAP.svg`` …. A tree with named ancestors keeps its root, which may be one of them;
+    in the heat map they are models like others.
     """
     from pyphylo.plot import heatmap_figure, save_figure, tree_figure
+    from pyphylo.tree.ancestors import ancestors_as_tips
 
-    rooted = tree if tree.is_rooted else tree.root_at("midpoint")
+    rooted = tree if tree.is_rooted or any(tree.labels) else tree.root_at("midpoint")
     rooted = rooted.ladderize()
     unrooted_stem = tree_stem.with_name(tree_stem.name + "_unrooted")
     figures = [
         (tree_figure(rooted, layout="rectangular", families=families), tree_stem),
         (tree_figure(tree, layout="unrooted", families=families), unrooted_stem),
-        (heatmap_figure(similarity, order=rooted, families=families), heatmap_stem),
+        (
+            heatmap_figure(similarity, order=ancestors_as_tips(rooted), families=families),
+            heatmap_stem,
+        ),
     ]
     return [path for figure, stem in figures for path in save_figure(figure, stem)]
 

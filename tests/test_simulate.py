@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyphylo as pp
-from pyphylo import simulate
-from pyphylo.simulate import family_of, simulate_distances, simulate_table
+from pyphylo.simulate import family_of, simulate_distances, simulate_table, tables
+from pyphylo.simulate._draws import Draws, allele_texts, zipf
 
 NAMED = ["near-additive", "language-models"]
 
@@ -127,7 +127,7 @@ def test_counting_cells(n_models, n_probes, seed):
         for m, cell in enumerate(codes.tolist())
         for allele, count in sorted(Counter(cell).items())
     ]
-    assert list(zip(*(c.tolist() for c in simulate._count(codes)), strict=True)) == expected
+    assert list(zip(*(c.tolist() for c in tables._count(codes)), strict=True)) == expected
 
 
 def test_every_allele_has_its_own_text():
@@ -138,31 +138,31 @@ def test_every_allele_has_its_own_text():
             text += "0123456789abcdefghijklmnopqrstuvwxyz"[digit]
         return text
 
-    last = sum(simulate._MODEL_OWN) - 1
+    last = sum(tables._MODEL_OWN) - 1
     codes = np.array([0, 1, 35, 36, 36, 37, 1295, 1296, 46655, 46656, 72, last, 0], np.int32)
-    assert simulate._texts(codes).to_pylist() == [digits(code) for code in codes.tolist()]
+    assert allele_texts(codes).to_pylist() == [digits(code) for code in codes.tolist()]
     assert len(digits(last)) == 4
-    every = simulate._texts(np.arange(0, last + 1, 37, dtype=np.int32))
+    every = allele_texts(np.arange(0, last + 1, 37, dtype=np.int32))
     assert len(set(every.to_pylist())) == len(every)
 
 
 @given(st.integers(0, 2**31 - 1), st.tuples(st.integers(1, 3), st.integers(0, 5)))
 def test_draws(seed, shape):
-    whole = simulate._Draws(seed, "x").uniform(*shape)
+    whole = Draws(seed, "x").uniform(*shape)
     assert whole.shape == shape
     assert ((whole >= 0) & (whole < 1)).all()
-    pieces = simulate._Draws(seed, "x")
+    pieces = Draws(seed, "x")
     assert [pieces.uniform(shape[1]).tolist() for _ in range(shape[0])] == whole.tolist()
-    below = simulate._Draws(seed, "x").below(7, *shape)
+    below = Draws(seed, "x").below(7, *shape)
     assert (below == np.floor(whole * 7)).all()
 
 
 def test_zipf():
     for eighths in range(6):
-        rank = np.arange(1, simulate._COMMON + 1)
+        rank = np.arange(1, tables._COMMON + 1)
         weight = rank ** -(1 + eighths / 8)
         np.testing.assert_allclose(
-            simulate._zipf(eighths), np.cumsum(weight) / weight.sum(), rtol=1e-12
+            zipf(eighths, tables._COMMON), np.cumsum(weight) / weight.sum(), rtol=1e-12
         )
 
 
@@ -181,7 +181,7 @@ def test_distances_of_any_size(kind, n, seed):
 @settings(deadline=None)
 def test_path_lengths_are_a_trees(n, seed):
     """Four points: of the three sums of opposite distances the two largest are equal."""
-    d = simulate._path_lengths(n, simulate._Draws(seed))
+    d = tables._path_lengths(n, Draws(seed))
     d = d + d.T
     for i, j, k, m in combinations(range(n), 4):
         sums = sorted([d[i, j] + d[k, m], d[i, k] + d[j, m], d[i, m] + d[j, k]])
@@ -190,7 +190,7 @@ def test_path_lengths_are_a_trees(n, seed):
 
 def test_near_additive_is_near_its_tree():
     D = simulate_distances(40, seed=5)
-    tree = simulate._path_lengths(40, simulate._Draws(5, "distances", "near-additive"))
+    tree = tables._path_lengths(40, Draws(5, "distances", "near-additive"))
     off = D.values[np.tril_indices(40, -1)] / tree[np.tril_indices(40, -1)] - 1
     assert np.abs(off).max() <= 0.025 * (1 + 1e-9)
     assert np.abs(off).mean() > 0.01
@@ -208,10 +208,10 @@ def test_families_are_near_and_the_rest_saturated():
 
 
 def test_the_mirror_over_several_blocks(monkeypatch):
-    monkeypatch.setattr(simulate, "_BLOCK", 3)
+    monkeypatch.setattr(tables, "_BLOCK", 3)
     values = np.tril(np.random.default_rng(0).random((8, 8)), -1)
     expected = values + values.T
-    simulate._mirror(values)
+    tables._mirror(values)
     assert (values == expected).all()
 
 

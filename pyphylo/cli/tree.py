@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, file_lines
 from pyphylo.cli._support import add_support_options, strong_branches, support_table, supported
+from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
+    from pyphylo.alleles import AlleleTable
     from pyphylo.distance import DistanceMatrix
     from pyphylo.similarity import SimilarityMatrix
+    from pyphylo.tree.by_metadata import Rows
+    from pyphylo.tree.tree import Tree
 
 __all__ = ["add_parser"]
+
+_METHODS = ("nj", "bionj", "upgma", "bme")
+"""Those of `pyphylo.tree.build`, which help does not load."""
 
 
 def add_parser(commands: Any, name: str) -> None:
@@ -29,10 +36,23 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument(
         "--similarity", action="store_true", help="the matrix holds similarities, not distances"
     )
-    parser.add_argument("--method", choices=("nj",), default="nj", help="neighbor joining")
-    parser.add_argument("--root", metavar="midpoint|NAME", help="root the tree (default: unrooted)")
+    parser.add_argument(
+        "--method",
+        choices=_METHODS,
+        default="nj",
+        help="neighbor joining (default), BIONJ, UPGMA, or balanced minimum evolution",
+    )
+    parser.add_argument(
+        "--root", metavar="midpoint|mad|NAME", help="root the tree (default: unrooted)"
+    )
     parser.add_argument("--negative", choices=("clamp", "keep"), default="clamp")
-    parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
+    parser.add_argument("--metadata", metavar="CSV", help="columns model, family, base_model, date")
+    parser.add_argument(
+        "--living-ancestors",
+        action="store_true",
+        help="make models that are ancestors inner nodes: those that --metadata names as "
+        "base_model, where the distances allow it; without any, those that the distances tell",
+    )
     add_support_options(parser)
     parser.add_argument("--no-pictures", action="store_true", help="write the tree alone")
     add_threads(parser)
@@ -43,7 +63,6 @@ def add_parser(commands: Any, name: str) -> None:
 def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo.io.metadata import read_families
     from pyphylo.run import draw_pictures, warn_of_unused
-    from pyphylo.tree.nj import neighbor_joining
 
     target = existing_parent(args.output)
     families = None if args.metadata is None else read_families(args.metadata)
@@ -51,26 +70,83 @@ def _run(args: argparse.Namespace) -> Outcome:
     if families is not None:
         warn_of_unused(families, distances.ids, args.metadata)
     table = support_table(args, distances)
-    tree = neighbor_joining(distances, negative=args.negative, n_threads=args.threads)
-    if table is not None:
-        tree = supported(args, tree, table, distances.provenance)
-    strength, counts = strong_branches(args, tree)
-    if args.root is not None:
-        tree = tree.root_at(args.root)
+    tree, remarks, facts = _built(args, distances, table)
     tree.write(target)
     files = [target]
     if not args.no_pictures:
         stem = target.with_suffix("")
         heatmap = stem.with_name(stem.name + "_heatmap")
         files += draw_pictures(tree, similarity, families, stem, heatmap)
+    ancestors = [label for label in tree.labels if label is not None]
     data = {
         "tree": str(target),
+        "method": args.method,
         "tips": tree.n_tips,
         "rooted": tree.is_rooted,
-        **counts,
+        "ancestors": ancestors,
+        **facts,
         "files": [str(path) for path in files],
     }
-    return Outcome(f"a tree of {tree.n_tips} models{strength}:\n{file_lines(files)}", data)
+    models = f"a tree of {tree.n_tips + len(ancestors)} models"
+    if args.living_ancestors:
+        models += f", of which {len(ancestors)} are ancestors of others"
+        if not ancestors:
+            models += " (plug-in distances hide them: see pyphylo distance --estimator unbiased)"
+    return Outcome(f"{models}{remarks}:\n{file_lines(files)}", data)
+
+
+def _built(
+    args: argparse.Namespace, distances: DistanceMatrix, table: AlleleTable | None
+) -> tuple[Tree, str, dict[str, Any]]:
+    """The tree that was asked for, what there is to say of it, and the same for programs."""
+    from pyphylo.io.metadata import read_metadata
+    from pyphylo.tree.build import build_tree
+    from pyphylo.tree.by_metadata import knows_parents
+
+    rows = (
+        {} if args.metadata is None or not args.living_ancestors else read_metadata(args.metadata)
+    )
+    if args.living_ancestors and not knows_parents(distances.ids, rows):
+        if table is not None or args.method != "nj":
+            raise InputError(
+                "--bootstrap and --method are of use with --living-ancestors only where --metadata "
+                "names base models: otherwise the distances tell the ancestors, in a way of its own"
+            )
+        return _by_distances(args, distances, rows), "", {}
+    tree, remarks, facts = build_tree(
+        distances, args.method, negative=args.negative, n_threads=args.threads
+    )
+    if table is not None:
+        tree = supported(args, tree, table, distances.provenance)
+    strength, counts = strong_branches(args, tree)
+    if args.root is not None:
+        tree = tree.root_at(args.root)
+    if args.living_ancestors:
+        tree = _contracted(args, distances, tree, rows)
+    return tree, remarks + strength, {**facts, **counts}
+
+
+def _by_distances(args: argparse.Namespace, distances: DistanceMatrix, rows: Rows) -> Tree:
+    """The tree whose ancestors the distances tell."""
+    from pyphylo.tree.ancestors import living_ancestor_tree
+    from pyphylo.tree.by_metadata import knows_root
+
+    midpoint = args.root == "midpoint"
+    known = None if midpoint or not knows_root(distances.ids, rows) else rows
+    return living_ancestor_tree(distances, root=None if midpoint else args.root, metadata=known)
+
+
+def _contracted(
+    args: argparse.Namespace, distances: DistanceMatrix, tree: Tree, rows: Rows
+) -> Tree:
+    """The tree with declared parents as inner nodes."""
+    from pyphylo.tree.ancestors import branch_error, contract_ancestors
+
+    # Where they may be plug-in distances, every model has a branch of its own.
+    unbiased = distances.provenance.get("estimator") == "unbiased"
+    tolerance = 2 * branch_error(distances) if unbiased else None
+    rooted = args.root is not None or args.method == "upgma"
+    return contract_ancestors(tree, rows, tolerance=tolerance, rooted=rooted)
 
 
 def _matrices(path: str | Path, *, similarity: bool) -> tuple[SimilarityMatrix, DistanceMatrix]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from pyphylo.plot._layout import Preorder, drawn_lengths, preorder
 from pyphylo.plot._style import FamilyStyle, family_style
 from pyphylo.plot._text import printable
-from pyphylo.plot._types import Floats, Ints, TreeLike
+from pyphylo.plot._types import Bools, Floats, Ints, TreeLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +38,8 @@ class Drawing:
         In parts of 1, NaN where there is none.
     names : tuple of str
         The tips' names as drawn.
+    ancestors : ndarray of bool, shape (n_tips,)
+        Tips that stand for a named inner node, on a branch of length 0 there.
     style : FamilyStyle
     unit : str
         What branch lengths count.
@@ -51,6 +53,7 @@ class Drawing:
     lengths: Floats
     support: Floats
     names: tuple[str, ...]
+    ancestors: Bools
     style: FamilyStyle
     unit: str
     to_scale: bool
@@ -67,6 +70,12 @@ class Drawing:
         unit: str,
     ) -> Drawing:
         """Prepare a tree; computes no coordinates."""
+        n_leaves = tree.n_tips
+        if any(getattr(tree, "labels", ())):
+            from pyphylo.tree.ancestors import ancestors_as_tips
+
+            labelled: Any = tree
+            tree = ancestors_as_tips(labelled)
         tips = tuple(tree.tips)
         lengths, to_scale, n_negative = drawn_lengths(tree.length)
         support = np.array(tree.support, dtype=np.float64)
@@ -84,12 +93,15 @@ class Drawing:
             notes.append("branches not to scale")
         elif len(tips) > 1 and not lengths.any():
             notes.append("all branches have length 0")
+        if len(tips) > n_leaves:
+            notes.append("rings: ancestors")
         return cls(
             walk=preorder(tree, ladder=ladder),
             parent=np.asarray(tree.parent, dtype=np.int64),
             lengths=lengths,
             support=support,
             names=tuple(map(printable, tips)),
+            ancestors=np.arange(len(tips)) >= n_leaves,
             style=family_style(tips, families),
             unit=unit,
             to_scale=to_scale,
@@ -111,6 +123,19 @@ class Drawing:
         """Family codes that occur among the tips."""
         found: list[int] = np.unique(self.style.code).tolist()
         return found
+
+    def tip_marks(self) -> Iterator[tuple[Ints, dict[str, Any]]]:
+        """Tips that are marked alike, and how: filled, or as a ring for an ancestor."""
+        for code in self.codes:
+            colour, marker = self.style.colour(code), self.style.marker(code)
+            fillings: tuple[dict[str, Any], ...] = (
+                {"color": colour},
+                {"facecolors": "#ffffff", "edgecolors": colour, "linewidths": 0.9},
+            )
+            for hollow, filling in enumerate(fillings):
+                tips = np.flatnonzero((self.style.code == code) & (self.ancestors == bool(hollow)))
+                if len(tips):
+                    yield tips, {"marker": marker, "zorder": 2.5, **filling}
 
 
 def font_size(n: int) -> float:

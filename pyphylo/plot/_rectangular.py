@@ -122,16 +122,9 @@ def _branches(canvas: Canvas, drawing: Drawing, x: Floats, y: Floats) -> None:
 
 
 def _tips(canvas: Canvas, drawing: Drawing, x: Floats, y: Floats, size: float) -> None:
-    for code in drawing.codes:
-        tips = np.flatnonzero(drawing.style.code == code)
-        canvas.dots(
-            np.stack([x[tips], y[tips]], axis=1),
-            size,
-            marker=drawing.style.marker(code),
-            color=drawing.style.colour(code),
-            transform=canvas.ax.transData,
-            zorder=2.5,
-        )
+    for tips, style in drawing.tip_marks():
+        xy = np.stack([x[tips], y[tips]], axis=1)
+        canvas.dots(xy, size, transform=canvas.ax.transData, **style)
 
 
 def _support(

@@ -103,15 +103,8 @@ def _branches(canvas: Canvas, drawing: Drawing, found: Spread) -> None:
     width = line_width(drawing.n_tips)
     stroke(canvas.ax, segments, colours, width, canvas.points, capstyle="round")
     diameter = min(0.5 * found.size, 3.0) if found.names else 2.0
-    for code in drawing.codes:
-        tips = np.flatnonzero(drawing.style.code == code)
-        canvas.dots(
-            found.xy[tips],
-            diameter,
-            marker=drawing.style.marker(code),
-            color=drawing.style.colour(code),
-            zorder=2.5,
-        )
+    for tips, style in drawing.tip_marks():
+        canvas.dots(found.xy[tips], diameter, **style)
 
 
 def _leaders(canvas: Canvas, drawing: Drawing, found: Spread) -> None:

@@ -1,21 +1,14 @@
-"""Simulated populations: tables and distances shaped like those of language models.
+"""Tables and distances shaped like those of language models, at sizes nobody has sampled.
 
-For benchmarks and tests at sizes nobody has sampled. Every draw comes from a
-counter-based stream that is keyed by the seed and by what is drawn, and is
-worked on by operations that IEEE 754 rounds exactly (sums, products, square
+Draws are worked on by operations that IEEE 754 rounds exactly (sums, products, square
 roots): the same arguments give the same table on every machine.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pyphylo._memory import require_memory
@@ -24,6 +17,7 @@ from pyphylo._version import __version__
 from pyphylo.alleles import AlleleTable
 from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError
+from pyphylo.simulate._draws import Draws, allele_texts, numbered, zipf
 
 __all__ = ["family_of", "simulate_distances", "simulate_table"]
 
@@ -35,9 +29,6 @@ _SUPER_OWN = (_COMMON, 20_000)
 _FAMILY_OWN = (sum(_SUPER_OWN), 200_000)
 _MODEL_OWN = (sum(_FAMILY_OWN), 1_200_000)
 """Alleles of their own that super-families, families and models choose from: first, how many."""
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_LENGTH = 4
-"""Digits that suffice: 36^4 is above the last allele."""
 _FAMILY_SIZE = 25
 _CELL_BYTES = 1_000
 """Memory that a cell of up to 32 probes takes while its table is made, with room."""
@@ -106,12 +97,12 @@ def simulate_table(
     require_memory(needed, f"simulated cells of {n_models} models x {n_genes} genes")
 
     kinship = _Kinship.draw(n_models, family_size, seed)
-    cells = [_count(_gene(_Draws(seed, "gene", g), kinship, n_probes)) for g in range(n_genes)]
+    cells = [_count(_gene(Draws(seed, "gene", g), kinship, n_probes)) for g in range(n_genes)]
     model, allele, count = (np.concatenate(parts) for parts in zip(*cells, strict=True))
     gene = np.repeat(np.arange(n_genes, dtype=np.int32), [len(part[0]) for part in cells])
     del cells
     table = AlleleTable.from_counts(
-        kinship.names(), _numbered("gene", n_genes), model, gene, _texts(allele), count
+        kinship.names(), numbered("gene", n_genes), model, gene, allele_texts(allele), count
     )
     table.provenance["simulation"] = {
         "n_probes": n_probes,
@@ -160,9 +151,9 @@ def simulate_distances(n: int, *, kind: str = "near-additive", seed: int = 0) ->
     if kind not in ("near-additive", "language-models"):
         raise InputError(f"unknown kind {kind!r}; known: 'near-additive', 'language-models'")
     require_memory(8 * n * n, f"{n} x {n} simulated distances")
-    draws = _Draws(seed, "distances", kind)
+    draws = Draws(seed, "distances", kind)
     if kind == "near-additive":
-        ids = _numbered("model", n)
+        ids = numbered("model", n)
         values = _path_lengths(n, draws)
         for i in range(1, n):
             values[i, :i] *= 0.975 + 0.05 * draws.uniform(i)
@@ -189,29 +180,6 @@ def family_of(model: str) -> str:
     return family
 
 
-class _Draws:
-    """Numbers drawn from the stream of a key; Philox 4x64 (Salmon et al. 2011).
-
-    Made of raw words, which NumPy keeps the same in all versions, as it does not
-    keep its distributions.
-    """
-
-    def __init__(self, *key: Any) -> None:
-        text = json.dumps(["pyphylo.simulate", *key])
-        digest = hashlib.blake2b(text.encode("ascii"), digest_size=16).digest()
-        self._words = np.random.Philox(key=np.frombuffer(digest, dtype="<u8").astype(np.uint64))
-
-    def uniform(self, *shape: int) -> NDArray[np.float64]:
-        """Multiples of 2^-53 in [0, 1)."""
-        words = self._words.random_raw(math.prod(shape))
-        numbers: NDArray[np.float64] = (words >> np.uint64(11)).reshape(shape) * 2.0**-53
-        return numbers
-
-    def below(self, limit: int, *shape: int) -> NDArray[np.int32]:
-        """Whole numbers from 0 to limit - 1."""
-        return (self.uniform(*shape) * limit).astype(np.int32)
-
-
 @dataclass(frozen=True)
 class _Kinship:
     """Who is whose: the family of every model, the super-family of every family."""
@@ -223,7 +191,7 @@ class _Kinship:
     @classmethod
     def draw(cls, n_models: int, family_size: int, seed: int) -> _Kinship:
         """Families of skewed sizes, models in random order."""
-        draws = _Draws(seed, "kinship")
+        draws = Draws(seed, "kinship")
         n_families = max(4, n_models // family_size)
         size = draws.uniform(n_families)
         edges = np.cumsum(size * size * size)
@@ -233,8 +201,8 @@ class _Kinship:
 
     def names(self) -> list[str]:
         """family/model, models numbered within their family."""
-        families = _numbered("family", len(self.super_family))
-        models = _numbered("model", int(np.bincount(self.family).max()))
+        families = numbered("family", len(self.super_family))
+        models = numbered("model", int(np.bincount(self.family).max()))
         seen = [0] * len(families)
         names = []
         for f in self.family.tolist():
@@ -244,21 +212,21 @@ class _Kinship:
 
     def super_families(self) -> dict[str, str]:
         """The super-family of every family that has models, by name."""
-        families = _numbered("family", len(self.super_family))
-        supers = _numbered("super-family", self.n_super_families)
+        families = numbered("family", len(self.super_family))
+        supers = numbered("super-family", self.n_super_families)
         return {families[f]: supers[self.super_family[f]] for f in np.unique(self.family)}
 
 
-def _gene(draws: _Draws, kinship: _Kinship, n_probes: int) -> NDArray[np.int32]:
+def _gene(draws: Draws, kinship: _Kinship, n_probes: int) -> NDArray[np.int32]:
     """The alleles that every model says at one gene, as numbers, shape (models, probes)."""
     u = draws.uniform(1)
     peaked_share = u * np.sqrt(u)  # Beta(2/3, 1), whose mean is 0.4
-    zipf = _zipf(int(draws.below(6, 1)[0]))
+    common_alleles = zipf(int(draws.below(6, 1)[0]), _COMMON)
 
     root = np.zeros((kinship.n_super_families, _URN), np.int32)
-    supers = _urns(draws, root, zipf, inherited=0.0, common=0.8, own=_SUPER_OWN)
+    supers = _urns(draws, root, common_alleles, inherited=0.0, common=0.8, own=_SUPER_OWN)
     parents = supers[kinship.super_family]
-    families = _urns(draws, parents, zipf, inherited=0.7, common=0.15, own=_FAMILY_OWN)
+    families = _urns(draws, parents, common_alleles, inherited=0.7, common=0.15, own=_FAMILY_OWN)
     u = draws.uniform(len(families))
     peaks = np.where(u < 0.6, 0, np.where(u < 0.8, parents[:, 0], families[:, 0]))
 
@@ -267,27 +235,15 @@ def _gene(draws: _Draws, kinship: _Kinship, n_probes: int) -> NDArray[np.int32]:
     family = kinship.family[is_peaked]
     codes[is_peaked] = _peaked_cells(draws, peaks[family], families[family], n_probes)
     parents = families[kinship.family[~is_peaked]]
-    models = _urns(draws, parents, zipf, inherited=0.78, common=0.15, own=_MODEL_OWN)
+    models = _urns(draws, parents, common_alleles, inherited=0.78, common=0.15, own=_MODEL_OWN)
     codes[~is_peaked] = _varied_cells(draws, models, n_probes)
     return codes
 
 
-def _zipf(eighths: int) -> NDArray[np.float64]:
-    """Cumulative frequencies of the common alleles: rank to the power -(1 + eighths / 8)."""
-    rank = np.arange(1.0, _COMMON + 1)
-    root = np.sqrt(np.sqrt(np.sqrt(rank)))
-    power = rank.copy()
-    for _ in range(eighths):
-        power *= root
-    cumulative: NDArray[np.float64] = np.cumsum(1 / power)
-    cumulative /= cumulative[-1]
-    return cumulative
-
-
 def _urns(
-    draws: _Draws,
+    draws: Draws,
     parents: NDArray[np.int32],
-    zipf: NDArray[np.float64],
+    common_alleles: NDArray[np.float64],
     *,
     inherited: float,
     common: float,
@@ -300,14 +256,14 @@ def _urns(
     origin, value = draws.uniform(*parents.shape), draws.uniform(*parents.shape)
     urns = np.take_along_axis(parents, (value * _URN).astype(np.int32), axis=1)
     is_common = (origin >= inherited) & (origin < inherited + common)
-    urns[is_common] = np.searchsorted(zipf, value[is_common], side="right")
+    urns[is_common] = np.searchsorted(common_alleles, value[is_common], side="right")
     is_own = origin >= inherited + common
     urns[is_own] = own[0] + (value[is_own] * own[1]).astype(np.int32)
     return urns
 
 
 def _peaked_cells(
-    draws: _Draws, peaks: NDArray[np.int32], families: NDArray[np.int32], n_probes: int
+    draws: Draws, peaks: NDArray[np.int32], families: NDArray[np.int32], n_probes: int
 ) -> NDArray[np.int32]:
     """Cells of models that say one allele 90 to 100% of the time, else any of their family's.
 
@@ -322,7 +278,7 @@ def _peaked_cells(
     return np.where(draws.uniform(n, n_probes) < share, peak[:, None], rest)
 
 
-def _varied_cells(draws: _Draws, models: NDArray[np.int32], n_probes: int) -> NDArray[np.int32]:
+def _varied_cells(draws: Draws, models: NDArray[np.int32], n_probes: int) -> NDArray[np.int32]:
     """Cells of models that draw from the first alleles of their urn, the first ones most."""
     n = len(models)
     u = draws.uniform(n, 1)
@@ -345,22 +301,7 @@ def _count(
     return (first // n_probes).astype(np.int32), ordered.ravel()[first], count
 
 
-def _texts(codes: NDArray[np.int32]) -> pa.DictionaryArray:
-    """Alleles as text: the number's digits to base 36, the least first; at most four."""
-    used = np.flatnonzero(np.bincount(codes))
-    place = np.zeros(used[-1] + 1, np.int32)
-    place[used] = np.arange(len(used))
-    alphabet = np.frombuffer(_DIGITS.encode(), np.uint8)
-    base = len(alphabet)
-    digits = np.zeros((len(used), _LENGTH), np.uint8)
-    for k in range(_LENGTH):
-        rest = used // base**k
-        digits[:, k] = np.where((rest > 0) | (k == 0), alphabet[rest % base], 0)
-    texts = pa.array(digits.view(f"S{_LENGTH}")[:, 0]).cast(pa.large_string())
-    return pa.DictionaryArray.from_arrays(pa.array(place[codes]), texts)
-
-
-def _path_lengths(n: int, draws: _Draws) -> NDArray[np.float64]:
+def _path_lengths(n: int, draws: Draws) -> NDArray[np.float64]:
     """Path lengths between the tips of a random tree, lower triangle.
 
     Invariant: after step k the first k + 1 tips have the path lengths of a tree. A step
@@ -380,7 +321,7 @@ def _path_lengths(n: int, draws: _Draws) -> NDArray[np.float64]:
     return values
 
 
-def _family_distances(kinship: _Kinship, draws: _Draws) -> NDArray[np.float64]:
+def _family_distances(kinship: _Kinship, draws: Draws) -> NDArray[np.float64]:
     """-log of similarities that a family, a super-family or nothing sets, lower triangle."""
     n = len(kinship.family)
     super_family = kinship.super_family[kinship.family]
@@ -406,9 +347,3 @@ def _mirror(values: NDArray[np.float64]) -> None:
         values[start:stop, stop:] = values[stop:, start:stop].T
         corner = values[start:stop, start:stop]
         corner += np.tril(corner, -1).T
-
-
-def _numbered(what: str, n: int) -> list[str]:
-    """what-0 to what-(n - 1), padded so that they sort."""
-    width = len(str(n - 1))
-    return [f"{what}-{i:0{width}}" for i in range(n)]
