@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from pyphylo.distance import nei_distance as nei_distance
     from pyphylo.genome import Genome as Genome
     from pyphylo.indices import genetic_distance as genetic_distance
+    from pyphylo.parents import contradicted_parents as contradicted_parents
+    from pyphylo.parents import evaluate_parents as evaluate_parents
+    from pyphylo.parents import propose_parents as propose_parents
     from pyphylo.resampling import gene_weights as gene_weights
     from pyphylo.resampling import resample_similarity as resample_similarity
     from pyphylo.resampling import similarity_errors as similarity_errors
@@ -53,11 +56,14 @@ _LAZY = {
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
+    "contradicted_parents": "pyphylo.parents",
+    "evaluate_parents": "pyphylo.parents",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
+    "propose_parents": "pyphylo.parents",
     "resample_similarity": "pyphylo.resampling",
     "sample": "pyphylo.sampling.scheduler",
     "similarity_errors": "pyphylo.resampling",
