@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyphylo._names import check_names, whole_number
 from pyphylo.distance import DistanceMatrix, nei_distance
-from pyphylo.errors import InputError
+from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.io.metadata import read_lineage
 from pyphylo.resampling import resample_similarity
 
@@ -52,7 +53,8 @@ def contradicted_parents(
         sibling that is nearer than the parent a contradiction too, unless it is
         declared to descend from that parent.
     n : int
-        Bootstrap replicates, over genes.
+        Bootstrap replicates, over genes: at least pairs / alpha, or no single pair can be
+        listed (a warning says so).
     seed : int
     alpha : float
         Pairs with a q-value up to alpha are listed; 1: all pairs.
@@ -82,6 +84,9 @@ def contradicted_parents(
     as the nearest of many is thus allowed for. q-values: Benjamini &
     Hochberg (1995) J. R. Stat. Soc. B 57:289, over all pairs tested.
 
+    A parent is contradicted too where the child's own children are declared to descend from
+    someone else: they are near to it, and taken for its parents.
+
     The sixteen nearest candidates of a child are weighed, with the declared parent. Declared
     descendants of the child, or of its declared parent, are no candidates.
     Replicates are formed in blocks, of the models concerned, 64 children at a time.
@@ -91,7 +96,9 @@ def contradicted_parents(
     n = whole_number(n, "n", 1)
     if isinstance(alpha, bool) or not 0 < alpha <= 1:
         raise InputError(f"alpha must be above 0 and at most 1, not {alpha!r}")
-    names = table.models if hasattr(table, "models") else ()
+    if not hasattr(table, "models"):
+        raise InputError(f"the test needs an AlleleTable, not {type(table).__name__}")
+    names = table.models
     lineage = read_lineage(metadata, names)
     allowed = set(names) if candidates is None else set(check_names(candidates, "candidate"))
     missing = sorted(allowed - set(names))
@@ -103,6 +110,13 @@ def contradicted_parents(
         if lineage.parents.get(model) in set(names)
     ]
     rows: list[dict[str, Any]] = []
+    if alpha < 1 and len(pairs) > alpha * (1 + n):
+        warnings.warn(
+            f"{n} replicates cannot show that one of {len(pairs)} declared parents is contradicted "
+            f"at alpha={alpha:g}: take n={math.ceil(len(pairs) / alpha)} or more",
+            PyphyloWarning,
+            stacklevel=2,
+        )
     if pairs:
         D: DistanceMatrix = nei_distance(table, estimator=estimator, n_threads=n_threads)
         below = _descendants(lineage.parents)

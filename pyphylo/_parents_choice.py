@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyphylo._parents_features import Alternatives
+from pyphylo._parents_features import FEATURES, Alternatives
 
 __all__ = ["Examples", "fit", "probabilities"]
 
@@ -32,15 +32,15 @@ class Examples:
     target: NDArray[np.int64]
 
     @classmethod
-    def of(cls, items: list[tuple[Alternatives, int]], columns: list[int]) -> Examples:
+    def of(cls, items: list[tuple[Alternatives, int]]) -> Examples:
         """Padded; those whose parent is not among the alternatives teach nothing."""
         items = [(a, p) for a, p in items if p in a.models]
         width = max((len(a.models) for a, _ in items), default=0)
-        features = np.zeros((len(items), width, len(columns)))
+        features = np.zeros((len(items), width, len(FEATURES)))
         valid = np.zeros((len(items), width), bool)
         target = np.zeros(len(items), np.int64)
         for row, (a, parent) in enumerate(items):
-            features[row, : len(a.models)] = a.features[:, columns]
+            features[row, : len(a.models)] = a.features
             valid[row, : len(a.models)] = True
             target[row] = int(np.flatnonzero(a.models == parent)[0])
         return cls(features, valid, target)

@@ -11,21 +11,15 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pyphylo.io.metadata import Lineage
 
-__all__ = ["ALL", "DISTANT", "FEATURES", "SCALE", "Alternatives", "Kin", "Models"]
+__all__ = ["FEATURES", "SCALE", "Alternatives", "Kin", "Models"]
 
-FEATURES = ("excess", "affinity", "position", "size", "siblings", "leaf")
+FEATURES = ("excess", "affinity", "position", "size")
 """Columns of `Alternatives.features`, in order."""
-DISTANT = ("excess", "affinity", "position", "size")
-"""What one opinion weighs: the kin of a model have no say about its parent."""
-ALL = FEATURES
-"""What the other opinion weighs."""
 
 _NEAREST = 64
 """Alternatives weighed, the nearest: a parent is hardly ever farther down the list."""
 SCALE = 0.2
 """Excess of distance beyond which further distance says less and less."""
-_STEEP = 4.0
-"""Decay of a declared sibling's voice with its excess of distance."""
 _LARGEST = 2.0
 """Difference of log sizes beyond which sizes are simply different."""
 _FEWEST = 3
@@ -118,7 +112,6 @@ class Kin:
         has_child[self.parent[self.children]] = True
         self.is_child = self.parent != -1
         self.is_base = has_child & ~self.is_child
-        self.is_leaf = self.is_child & ~has_child
 
     def alternatives(self, child: int) -> Alternatives:
         """The models that may be the parent of `child`, and what is known of each."""
@@ -135,8 +128,6 @@ class Kin:
                 self._affinity(child, near),
                 self._position(child, near),
                 self._size_difference(child, near),
-                self._siblings(child, near),
-                self.is_leaf[near].astype(np.float64),
             ],
             axis=1,
         )
@@ -208,13 +199,3 @@ class Kin:
         difference = np.abs(self.models.log_size[near] - self.models.log_size[child])
         bounded: NDArray[np.float64] = np.minimum(np.nan_to_num(difference), _LARGEST)
         return bounded
-
-    def _siblings(self, child: int, near: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How near the nearest declared child of an alternative is: 1 as the nearest one, to 0."""
-        voice = np.zeros(len(self.parent))
-        row = self.models.distances[child]
-        known = self.children[np.isfinite(row[self.children])]
-        if len(known):
-            nearest = min(float(row[near].min()), float(row[known].min()))
-            np.maximum.at(voice, self.parent[known], np.exp(-_STEEP * (row[known] - nearest)))
-        return voice[near]

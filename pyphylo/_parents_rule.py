@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._parents_choice import Examples, fit, probabilities
-from pyphylo._parents_features import ALL, DISTANT, FEATURES, SCALE, Alternatives, Kin, Models
+from pyphylo._parents_features import FEATURES, SCALE, Alternatives, Kin, Models
 
 __all__ = ["FEWEST_PAIRS", "LeaveOut", "Proposal", "Rule", "learn", "leave_out", "pairs_of"]
 
 FEWEST_PAIRS = 10
 """Pairs that teach a rule; below, the default rule is used."""
 _MOST_PAIRS = 200
-"""Pairs used, spread evenly over the matrix: more would not change six weights."""
+"""Pairs used, spread evenly over the matrix: more would hardly change four weights."""
 _ONE_BY_ONE = 60
 """Pairs up to which each is left out by itself; beyond, in so many folds:"""
 _FOLDS = 10
@@ -36,7 +36,8 @@ _FAR = 2.0
 _DEFAULT = {"excess": -4.5, "affinity": 0.0, "position": 11.0, "size": -1.5}
 """Half the weights that simulated histories give: real distances are less like a tree's."""
 
-_OPINIONS = tuple(tuple(FEATURES.index(name) for name in names) for names in (DISTANT, ALL))
+
+_EXCESS = FEATURES.index("excess")
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ class Rule:
 
     Attributes
     ----------
-    opinions : list of (columns, weights)
-        Each gives probabilities; they are averaged.
+    weights : ndarray of float64, shape (len(FEATURES),)
     far : float
         Distance of the alternative "the parent is not here".
     shift, slope : float
@@ -65,7 +65,7 @@ class Rule:
         Declared pairs it was learned from; 0: the default rule.
     """
 
-    opinions: list[tuple[tuple[int, ...], NDArray[np.float64]]]
+    weights: NDArray[np.float64]
     far: float
     shift: float = 0.0
     slope: float = 1.0
@@ -75,25 +75,22 @@ class Rule:
     @classmethod
     def default(cls, threshold: float) -> Rule:
         """A rule that knows no declared pair."""
-        weights = np.array([_DEFAULT[name] for name in DISTANT])
-        return cls([(_OPINIONS[0], weights)], _FAR, threshold=threshold)
+        return cls(np.array([_DEFAULT[name] for name in FEATURES]), _FAR, threshold=threshold)
 
     def propose(self, alternatives: Alternatives) -> Proposal:
-        """The likeliest alternative, the nearer of equals, and its confidence."""
+        """The likeliest alternative, the nearer of equals, and its confidence.
+
+        One more alternative is a model that is not here: like the likeliest one in
+        all but its distance.
+        """
         if not len(alternatives.models):
             return Proposal(-1, 0.0)
-        share = np.zeros(len(alternatives.models) + 1)
-        nowhere = np.zeros((1, len(FEATURES)))
+        best = int((alternatives.features @ self.weights).argmax())
+        elsewhere = alternatives.features[best].copy()
         beyond = self.far - alternatives.nearest
-        nowhere[0, FEATURES.index("excess")] = math.copysign(
-            math.log1p(abs(beyond) / SCALE), beyond
-        )
-        features = np.concatenate([alternatives.features, nowhere])
-        valid = np.ones(len(features), bool)
-        for columns, weights in self.opinions:
-            share += probabilities(features[:, list(columns)], weights, valid)
-        share /= len(self.opinions)
-        best = int(share[:-1].argmax())
+        elsewhere[_EXCESS] = math.copysign(math.log1p(abs(beyond) / SCALE), beyond)
+        features = np.vstack([alternatives.features, elsewhere])
+        share = probabilities(features, self.weights, np.ones(len(features), bool))
         odds = self.shift + self.slope * _logit(float(share[best]))
         return Proposal(int(alternatives.models[best]), 1 / (1 + math.exp(-odds)))
 
@@ -108,8 +105,10 @@ class LeaveOut:
 
 
 def pairs_of(models: Models, hidden: list[int]) -> list[int]:
-    """Models whose declared parent is here and a candidate, evenly thinned to a bound."""
+    """Models whose declared parent is a candidate at a known distance, thinned to a bound."""
+    every = np.arange(len(models.parent))
     declared = (models.parent >= 0) & models.candidate[models.parent]
+    declared &= np.isfinite(models.distances[every, models.parent])
     declared[hidden] = False
     children = np.flatnonzero(declared)
     if len(children) > _MOST_PAIRS:
@@ -134,10 +133,7 @@ def learn(models: Models, hidden: list[int], precision: float, by: str = "model"
         far = _BEYOND * max(
             float(models.distances[q, models.parent[q]]) for q in children if q not in out
         )
-        opinions = [
-            (columns, fit(Examples.of(items, list(columns)), _RIDGE)) for columns in _OPINIONS
-        ]
-        return Rule(opinions, far)
+        return Rule(fit(Examples.of(items), _RIDGE), far)
 
     odds, right = [], []
     for fold in _folds(models, children, by):
@@ -151,7 +147,7 @@ def learn(models: Models, hidden: list[int], precision: float, by: str = "model"
     shift, slope = _calibrated(np.array(odds), np.array(right))
     sure = 1 / (1 + np.exp(-(shift + slope * np.array(odds))))
     whole = taught([])
-    return Rule(whole.opinions, whole.far, shift, slope, _threshold(sure, precision), len(children))
+    return Rule(whole.weights, whole.far, shift, slope, _threshold(sure, precision), len(children))
 
 
 def leave_out(models: Models, hidden: list[int], precision: float, by: str) -> LeaveOut:

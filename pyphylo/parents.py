@@ -76,9 +76,7 @@ def propose_parents(
     A conditional logit (McFadden 1974) chooses among the 64 nearest candidates. It weighs
     the distance beyond the nearest; how much nearer than the child a candidate is to
     all others, as an ancestor is; whether it resembles known bases more than known children;
-    the ratio of sizes; how near its declared children are; and whether it is
-    itself a declared child without children. Two such models, with and without
-    the last two, are averaged. Names and families play no part. Weights are learned
+    and the ratio of sizes. Names and families play no part. Weights are learned
     from the declared pairs, each seen with its own declaration hidden; confidences are
     calibrated on pairs left out (Platt 1999), and the threshold is the lowest with which
     the answers to those are on average as sure as `precision`. With fewer than ten
@@ -89,9 +87,10 @@ def propose_parents(
 
     Examples
     --------
-    >>> D = DistanceMatrix([0.1, 0.2, 0.9, 0.12, 0.8, 0.85], ["base", "tuned", "other", "far"])
-    >>> propose_parents(D, {"tuned": {"base_model": "base"}})["parent"].tolist()
-    [None, None, None]
+    >>> D = DistanceMatrix([0.1, 0.3, 0.5, 0.25, 0.6, 0.8], ["base", "tuned", "other", "far"])
+    >>> found = propose_parents(D, {"tuned": {"base_model": "base"}}, candidates=["base"])
+    >>> found[["model", "parent"]].values.tolist()
+    [['base', None], ['other', 'base'], ['far', 'base']]
     """
     import pandas as pd
 

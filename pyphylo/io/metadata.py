@@ -113,12 +113,6 @@ def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
     O(rows) time.
     """
     rows, where = _rows(metadata)
-    if names is not None and not set(rows) & set(names):
-        warnings.warn(
-            f"{where} names none of these models: check the column 'model'",
-            PyphyloWarning,
-            stacklevel=2,
-        )
     parents, dates, sizes = {}, {}, {}
     for model, row in rows.items():
         if (text := _cell(row, "base_model")) is not None:
@@ -128,6 +122,12 @@ def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
         if (text := _cell(row, "params_b")) is not None:
             sizes[model] = _size(text, f"{where}: params_b of model {model!r}")
     _refuse_cycle(parents, where)
+    if names is not None and rows and not set(rows) & set(names):
+        warnings.warn(
+            f"{where} names none of these models: check the column 'model'",
+            PyphyloWarning,
+            stacklevel=2,
+        )
     return Lineage(parents, dates, sizes)
 
 
