@@ -83,12 +83,6 @@ class Lineage:
     dates: dict[str, tuple[datetime.date, datetime.date]]
     sizes: dict[str, float]
 
-    def without(self, models: Iterable[str]) -> Lineage:
-        """The same, as if these models declared no parent."""
-        hidden = set(models)
-        parents = {model: parent for model, parent in self.parents.items() if model not in hidden}
-        return Lineage(parents, self.dates, self.sizes)
-
 
 def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
     """Declared parents, dates and sizes, checked.
