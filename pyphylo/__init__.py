@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from pyphylo.distance import nei_distance as nei_distance
     from pyphylo.genome import Genome as Genome
     from pyphylo.indices import genetic_distance as genetic_distance
+    from pyphylo.parents import contradicted_parents as contradicted_parents
+    from pyphylo.parents import evaluate_parents as evaluate_parents
+    from pyphylo.parents import propose_parents as propose_parents
     from pyphylo.resampling import gene_weights as gene_weights
     from pyphylo.resampling import resample_similarity as resample_similarity
     from pyphylo.resampling import similarity_errors as similarity_errors
@@ -74,6 +77,8 @@ _LAZY = {
     "bootstrap_support": "pyphylo.tree.support",
     "bootstrap_trees": "pyphylo.tree.support",
     "delta_scores": "pyphylo.tree.delta",
+    "contradicted_parents": "pyphylo.parents",
+    "evaluate_parents": "pyphylo.parents",
     "genetic_distance": "pyphylo.indices",
     "contract_ancestors": "pyphylo.tree.ancestors",
     "gene_weights": "pyphylo.resampling",
@@ -85,6 +90,7 @@ _LAZY = {
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
     "parent_edges": "pyphylo.tree.ancestors",
+    "propose_parents": "pyphylo.parents",
     "resample_similarity": "pyphylo.resampling",
     "robinson_foulds_many": "pyphylo.tree._distances",
     "root_by": "pyphylo.tree.by_metadata",

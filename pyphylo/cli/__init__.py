@@ -23,6 +23,7 @@ _COMMANDS = {
     "import": "import_",
     "distance": "distance",
     "tree": "tree",
+    "parents": "parents",
     "bench": "bench",
     "info": "info",
 }

@@ -1,15 +1,27 @@
-"""Metadata of models: CSV with a column ``model`` and any others (family, base_model, …)."""
+"""Metadata of models: CSV with a column ``model`` and any others.
+
+`Lineage` is what the columns ``base_model``, ``date`` and ``params_b`` say.
+"""
 
 from __future__ import annotations
 
 import csv
+import datetime
 import io
+import math
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyphylo._files import read_bytes
-from pyphylo.errors import FileFormatError
+from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
 
-__all__ = ["read_families", "read_metadata"]
+__all__ = ["Lineage", "read_families", "read_lineage", "read_metadata"]
+
+_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?(?:[T ].*)?")
 
 
 def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
@@ -50,3 +62,146 @@ def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
 def read_families(path: str | Path) -> dict[str, str]:
     """The family of each model that has one."""
     return {name: row["family"] for name, row in read_metadata(path).items() if "family" in row}
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What metadata say of the descent of models.
+
+    Attributes
+    ----------
+    parents : dict of str to str
+        The declared parent (``base_model``) of each model that declares one. It
+        need not be among the models: then it says "the parent is not here".
+    dates : dict of str to (date, date)
+        First and last day that ``date`` allows: 2024-05 is a month.
+    sizes : dict of str to float
+        ``params_b``, parameters in billions.
+    """
+
+    parents: dict[str, str]
+    dates: dict[str, tuple[datetime.date, datetime.date]]
+    sizes: dict[str, float]
+
+
+def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
+    """Declared parents, dates and sizes, checked.
+
+    Parameters
+    ----------
+    metadata : path, DataFrame or mapping
+        A CSV file or a frame with a column ``model``, or rows by model; columns
+        ``base_model``, ``date`` (YYYY, YYYY-MM or YYYY-MM-DD) and ``params_b``
+        (billions), each of which may be missing or have empty cells.
+    names : iterable of str, optional
+        Models that the metadata are for: a warning is given when none is named.
+
+    Raises
+    ------
+    InputError
+        A model that descends from itself (the cycle is named), a date or a
+        number of parameters that is none. `FileFormatError` as `read_metadata`.
+
+    Notes
+    -----
+    O(rows) time.
+    """
+    rows, where = _rows(metadata)
+    parents, dates, sizes = {}, {}, {}
+    for model, row in rows.items():
+        if (text := _cell(row, "base_model")) is not None:
+            parents[model] = text
+        if (text := _cell(row, "date")) is not None:
+            dates[model] = _days(text, f"{where}: the date of model {model!r}")
+        if (text := _cell(row, "params_b")) is not None:
+            sizes[model] = _size(text, f"{where}: params_b of model {model!r}")
+    _refuse_cycle(parents, where)
+    if names is not None and rows and not set(rows) & set(names):
+        warnings.warn(
+            f"{where} names none of these models: check the column 'model'",
+            PyphyloWarning,
+            stacklevel=2,
+        )
+    return Lineage(parents, dates, sizes)
+
+
+def _rows(metadata: Any) -> tuple[Mapping[str, Mapping[str, Any]], str]:
+    """Rows by model, and what to call their source in an error."""
+    if isinstance(metadata, (str, Path)):
+        return read_metadata(metadata), repr(str(metadata))
+    if isinstance(metadata, Mapping):
+        for model, row in metadata.items():
+            if not isinstance(row, Mapping):
+                raise InputError(
+                    f"metadata of model {model!r} must be a mapping from column to value, "
+                    f"not {type(row).__name__}"
+                )
+        return metadata, "metadata"
+    if hasattr(metadata, "to_dict") and hasattr(metadata, "columns"):
+        if "model" not in metadata.columns:
+            raise InputError("the metadata frame has no column 'model'")
+        rows: dict[str, dict[str, Any]] = {}
+        for row in metadata.to_dict("records"):
+            model = row["model"]
+            if not isinstance(model, str) or not model or model in rows:
+                raise InputError(f"metadata: model {model!r} is empty or occurs twice")
+            rows[model] = row
+        return rows, "metadata"
+    raise InputError(
+        f"metadata must be a path, a DataFrame or rows by model, not {type(metadata).__name__}"
+    )
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str | None:
+    """The cell's text; None where it is empty (a frame's missing values too)."""
+    value = row.get(column)
+    if value is None or value != value or str(value).strip() in ("", "NaT", "<NA>"):
+        return None
+    return str(value) if column == "base_model" else str(value).strip()
+
+
+def _days(text: str, what: str) -> tuple[datetime.date, datetime.date]:
+    match = _DATE.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError
+        year, month = int(match[1]), int(match[2] or 1)
+        first = datetime.date(year, month, int(match[3] or 1))
+        if match[3]:
+            return first, first
+        if not match[2]:
+            return first, datetime.date(year, 12, 31)
+        after = datetime.date(year + month // 12, month % 12 + 1, 1)
+        return first, after - datetime.timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise InputError(f"{what} is {text!r}; write it as YYYY-MM-DD, YYYY-MM or YYYY") from None
+
+
+def _size(text: str, what: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = math.nan
+    if not 0 < size < math.inf:
+        raise InputError(f"{what} is {text!r}; it must be a number of billions above 0")
+    return size
+
+
+def _refuse_cycle(parents: Mapping[str, str], where: str) -> None:
+    """Follow each model up once; a model met again on the same way closes a cycle."""
+    done: set[str] = set()
+    for model in parents:
+        way: dict[str, None] = {}
+        at: str | None = model
+        while at is not None and at not in done:
+            if at in way:
+                names = list(way)
+                cycle = [*names[names.index(at) :], at]
+                shown = cycle if len(cycle) <= 6 else [*cycle[:4], "…", cycle[-1]]
+                raise InputError(
+                    f"{where}: a model cannot descend from itself, but base_model says "
+                    + " from ".join(repr(name) if name != "…" else name for name in shown)
+                )
+            way[at] = None
+            at = parents.get(at)
+        done.update(way)
