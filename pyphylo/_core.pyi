@@ -119,6 +119,11 @@ def genetic_distance(
     single_precision: bool,
     threads: int,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
+def gene_products(
+    table: AlleleTable, model: int, estimator: Estimator, threads: int
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]
+]: ...
 def read_table(path: str) -> tuple[AlleleTable, str]: ...
 
 class Quantity:
