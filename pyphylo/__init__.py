@@ -29,6 +29,8 @@ from pyphylo import _core  # noqa: E402, F401
 
 if TYPE_CHECKING:
     from pyphylo import simulate as simulate
+    from pyphylo._nearest import nearest as nearest
+    from pyphylo._table_cache import cached_table as cached_table
     from pyphylo.alleles import AlleleRule as AlleleRule
     from pyphylo.alleles import AlleleTable as AlleleTable
     from pyphylo.distance import DistanceMatrix as DistanceMatrix
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
+    from pyphylo.tree.placement import Placement as Placement
+    from pyphylo.tree.placement import place as place
     from pyphylo.tree.tree import Tree as Tree
 
 _LAZY = {
@@ -50,14 +54,18 @@ _LAZY = {
     "AlleleTable": "pyphylo.alleles",
     "DistanceMatrix": "pyphylo.distance",
     "Genome": "pyphylo.genome",
+    "Placement": "pyphylo.tree.placement",
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
+    "cached_table": "pyphylo._table_cache",
     "genetic_distance": "pyphylo.indices",
     "gene_weights": "pyphylo.resampling",
+    "nearest": "pyphylo._nearest",
     "nei_distance": "pyphylo.distance",
     "nei_similarity": "pyphylo.similarity",
     "neighbor_joining": "pyphylo.tree.nj",
+    "place": "pyphylo.tree.placement",
     "resample_similarity": "pyphylo.resampling",
     "sample": "pyphylo.sampling.scheduler",
     "similarity_errors": "pyphylo.resampling",

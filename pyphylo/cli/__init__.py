@@ -23,6 +23,8 @@ _COMMANDS = {
     "import": "import_",
     "distance": "distance",
     "tree": "tree",
+    "nearest": "nearest",
+    "place": "place",
     "bench": "bench",
     "info": "info",
 }

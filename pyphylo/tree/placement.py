@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
     from pyphylo.store import SampleStore
 
-__all__ = ["Candidate", "Placement", "place", "place_by_distances"]
+__all__ = ["Candidate", "Placement", "place", "place_by_distances", "rows_of_tips"]
 
 _Floats = NDArray[np.float64]
 
@@ -225,7 +225,7 @@ def place(
     known, row = table_and_row(model, table)
     name = known.models[row]
     _check_new(name, tree)
-    rows = _rows_of(tree, known)
+    rows = rows_of_tips(tree, known)
     pairs = OneAgainstAll(known, row, estimator, n_threads, 3)
     pairs.select(rows)
     similarities = pairs.similarities()
@@ -299,7 +299,7 @@ def _check_new(name: str, tree: Tree) -> None:
         )
 
 
-def _rows_of(tree: Tree, table: AlleleTable) -> NDArray[np.intp]:
+def rows_of_tips(tree: Tree, table: AlleleTable) -> NDArray[np.intp]:
     """The rows of the tips; refused where one is absent or empty."""
     place_of = {name: i for i, name in enumerate(table.models)}
     absent = [tip for tip in tree.tips if tip not in place_of]
