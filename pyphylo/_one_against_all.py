@@ -49,7 +49,7 @@ class OneAgainstAll:
         Of each gene, the products summed over alleles.
     own, others : ndarray of float64, shape (models, genes)
         The self terms of this model and of the others, 0 where one of the two
-        lacks the gene.
+        lacks the gene. `own` has a single row where all its rows are the same.
     shared : ndarray of bool, shape (models, genes)
     own_scale : float
     scales : ndarray of float64, shape (models,)
@@ -74,13 +74,17 @@ class OneAgainstAll:
         self.own_scale = float(self.scales[row])
         has = present.view(np.bool_)
         self.shared: NDArray[np.bool_] = has & has[row]
-        self.own: _Floats = np.where(self.shared, terms[row], 0.0)
+        # One row does for all where they lack the same genes, or none.
+        alike = bool((self.shared == self.shared[0]).all())
+        self.own: _Floats = np.where(self.shared[:1] if alike else self.shared, terms[row], 0.0)
         self.others: _Floats = np.where(self.shared, terms, 0.0)
 
     def select(self, rows: NDArray[np.intp]) -> None:
         """Keep some of the models, in the given order."""
         self.numerators, self.shared = self.numerators[rows], self.shared[rows]
-        self.own, self.others, self.scales = self.own[rows], self.others[rows], self.scales[rows]
+        self.others, self.scales = self.others[rows], self.scales[rows]
+        if len(self.own) > 1:
+            self.own = self.own[rows]
 
     def similarities(self) -> _Floats:
         """The identities, shape (models,); NaN without a common gene or with a zero self term."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +218,7 @@ def place(
     from pyphylo._one_against_all import OneAgainstAll
 
     n, seed = whole_number(n, "n", 0), whole_number(seed, "seed", 0)
-    n_threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
+    n_threads = whole_number(n_threads, "n_threads", 0)
     _check_weighting(weighting)
     _check_tree(tree)
     known, row = table_and_row(model, table)
@@ -345,12 +344,9 @@ def _placed(
     replicates: Iterator[_Floats],
     n_threads: int,
 ) -> Placement:
-    from pyphylo.tree._placement_kernels import fit_edges
-
     unknown = np.isnan(distances)
     values, weights = _weights(distances, weighting)
-    above, pendant, residual = (np.full(tree.n_nodes, np.nan) for _ in range(3))
-    best = fit_edges(tree.parent, tree.length, values, weights, above, pendant, residual)
+    best, above, pendant, residual = _core.fit_edges(tree.parent, tree.length, values, weights)
     if best < 0:
         raise InputError(
             f"{name!r} cannot be compared with tips on both sides of any branch, for want of "
@@ -395,24 +391,10 @@ def _replicate_branches(
     tree: Tree, weighting: str, replicates: Iterator[_Floats], n_threads: int
 ) -> NDArray[np.int64]:
     """The best node of each replicate, -1 where there is none."""
-    from pyphylo.tree._placement_kernels import best_edges
-
     found = [np.empty(0, np.int64)]
-    with ThreadPoolExecutor(n_threads) as pool:
-        for distances in replicates:
-            values, weights = _weights(distances, weighting)
-            best = np.empty(len(values), np.int64)
-            step = -(-len(values) // n_threads)
-            parts = [slice(start, start + step) for start in range(0, len(values), step)]
-            tasks = [
-                pool.submit(
-                    best_edges, tree.parent, tree.length, values[part], weights[part], best[part]
-                )
-                for part in parts
-            ]
-            for task in tasks:
-                task.result()
-            found.append(best)
+    for distances in replicates:
+        values, weights = _weights(distances, weighting)
+        found.append(_core.best_edges(tree.parent, tree.length, values, weights, n_threads))
     return np.concatenate(found)
 
 
