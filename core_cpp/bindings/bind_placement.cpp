@@ -13,9 +13,10 @@ TreeView tree_of(const Array<std::int32_t>& parent, const Array<double>& length,
     if (up.empty() || up.size() != span_of(length).size() || tips < 1 || tips > parent.size()) {
         throw py::value_error("a tree needs a parent and a length a node, and tips");
     }
-    for (std::size_t v = 0; v + 1 < up.size(); ++v) {
-        if (up[v] < 0 || static_cast<std::size_t>(up[v]) <= v ||
-            static_cast<std::size_t>(up[v]) >= up.size()) {
+    const auto nodes = static_cast<std::int64_t>(up.size());
+    for (std::int64_t v = 0; v + 1 < nodes; ++v) {
+        const std::int64_t above = up[static_cast<std::size_t>(v)];
+        if (above <= v || above >= nodes) {
             throw py::value_error("children must have smaller numbers than their parents");
         }
     }
