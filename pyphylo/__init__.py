@@ -29,6 +29,8 @@ from pyphylo import _core  # noqa: E402, F401
 
 if TYPE_CHECKING:
     from pyphylo import simulate as simulate
+    from pyphylo._nearest import nearest as nearest
+    from pyphylo._table_cache import cached_table as cached_table
     from pyphylo.alleles import AlleleRule as AlleleRule
     from pyphylo.alleles import AlleleTable as AlleleTable
     from pyphylo.distance import DistanceMatrix as DistanceMatrix
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from pyphylo.tree.consensus import majority_consensus as majority_consensus
     from pyphylo.tree.delta import delta_scores as delta_scores
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
+    from pyphylo.tree.placement import Placement as Placement
+    from pyphylo.tree.placement import place as place
     from pyphylo.tree.support import bootstrap_support as bootstrap_support
     from pyphylo.tree.support import bootstrap_trees as bootstrap_trees
     from pyphylo.tree.support import support_from_trees as support_from_trees
@@ -69,6 +73,7 @@ _LAZY = {
     "AlleleTable": "pyphylo.alleles",
     "DistanceMatrix": "pyphylo.distance",
     "Genome": "pyphylo.genome",
+    "Placement": "pyphylo.tree.placement",
     "SampleStore": "pyphylo.store",
     "SimilarityMatrix": "pyphylo.similarity",
     "Tree": "pyphylo.tree.tree",
@@ -79,6 +84,7 @@ _LAZY = {
     "delta_scores": "pyphylo.tree.delta",
     "contradicted_parents": "pyphylo.parents",
     "evaluate_parents": "pyphylo.parents",
+    "cached_table": "pyphylo._table_cache",
     "genetic_distance": "pyphylo.indices",
     "contract_ancestors": "pyphylo.tree.ancestors",
     "gene_weights": "pyphylo.resampling",
@@ -91,6 +97,8 @@ _LAZY = {
     "neighbor_joining": "pyphylo.tree.nj",
     "parent_edges": "pyphylo.tree.ancestors",
     "propose_parents": "pyphylo.parents",
+    "nearest": "pyphylo._nearest",
+    "place": "pyphylo.tree.placement",
     "resample_similarity": "pyphylo.resampling",
     "robinson_foulds_many": "pyphylo.tree._distances",
     "root_by": "pyphylo.tree.by_metadata",

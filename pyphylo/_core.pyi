@@ -119,6 +119,22 @@ def genetic_distance(
     single_precision: bool,
     threads: int,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
+def gene_products(
+    table: AlleleTable, model: int, estimator: Estimator, threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]: ...
+def fit_edges(
+    parent: NDArray[np.int32],
+    length: NDArray[np.float64],
+    distance: NDArray[np.float64],
+    weight: NDArray[np.float64],
+) -> tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def best_edges(
+    parent: NDArray[np.int32],
+    length: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    threads: int,
+) -> NDArray[np.int64]: ...
 def read_table(path: str) -> tuple[AlleleTable, str]: ...
 
 class Quantity:

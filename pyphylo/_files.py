@@ -38,19 +38,22 @@ def check_target(path: str | Path) -> Path:
     return target
 
 
-def atomic_path(path: str | Path, write: Callable[[Path], None]) -> None:
+def atomic_path(path: str | Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it into place.
 
     The bytes are on the disk before the name changes, so a reader sees the old
     file or the whole new one. On any failure the temporary file is removed.
     Its name is fixed, so what a killed process leaves is overwritten by the next.
+    What is not `durable` waits for no disk: a file that can be made again, and
+    that its reader checks, for a power cut may leave it damaged.
     """
     target = check_target(path)
     part = target.with_name(target.name + ".part")
     try:
         write(part)
-        with part.open("rb+") as handle:
-            os.fsync(handle.fileno())
+        if durable:
+            with part.open("rb+") as handle:
+                os.fsync(handle.fileno())
         part.replace(target)
     except BaseException as error:
         part.unlink(missing_ok=True)
@@ -59,7 +62,8 @@ def atomic_path(path: str | Path, write: Callable[[Path], None]) -> None:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise OSError(error.errno, reason, str(path)) from error
         raise
-    _sync_folder(target.parent)
+    if durable:
+        _sync_folder(target.parent)
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse
 
-    from pyphylo.store import SampleStore
+    from pyphylo.store import SampleStore, Shard
 
 __all__ = ["AlleleRule", "AlleleTable"]
 
@@ -189,10 +189,17 @@ class AlleleTable:
         """
         rule = AlleleRule() if rule is None else rule
         store.check_rule(rule)
+        return cls._of_shards(store, store.shards(), rule)
+
+    @classmethod
+    def _of_shards(
+        cls, store: SampleStore, shards: Iterable[Shard], rule: AlleleRule
+    ) -> AlleleTable:
+        """Count the alleles of some of a store's shards."""
         builder = _core.TableBuilder()
         builder.add_genes(store.genome.genes)
         identities: dict[str, Any] = {}
-        for index, shard in enumerate(store.shards()):
+        for index, shard in enumerate(shards):
             builder.add_models([shard.identity.name])
             genes = one_array(shard.table.column("gene")).to_numpy()
             alleles = rule.apply(one_array(shard.table.column("completion")))
@@ -455,10 +462,13 @@ class AlleleTable:
         nearest = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
         return np.where(cells[nearest] == wanted, masses[nearest], 0.0)
 
-    def save(self, path: str | Path) -> None:
-        """Write the table to a versioned, checksummed file; replaced atomically."""
+    def save(self, path: str | Path, *, durable: bool = True) -> None:
+        """Write the table to a versioned, checksummed file; replaced atomically.
+
+        `durable` waits until the bytes are on the disk.
+        """
         note = json.dumps(self.provenance, sort_keys=True, ensure_ascii=False)
-        atomic_path(path, lambda part: self._core.write(note, str(part)))
+        atomic_path(path, lambda part: self._core.write(note, str(part)), durable=durable)
 
     @classmethod
     def load(cls, path: str | Path) -> AlleleTable:

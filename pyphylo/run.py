@@ -107,10 +107,11 @@ def check_run_folder(out: str | Path) -> Path:
     if not folder.is_dir():
         return folder
     names = {entry.name for entry in folder.iterdir()}
-    # A killed run may have got no further than its store.
-    if not names or "run.json" in names or names <= {"store", "store.log"}:
+    # A killed run may have got no further than its store, with its log and its tables beside it.
+    foreign_names = {name for name in names if name != "store" and not name.startswith("store.")}
+    if "run.json" in names or not foreign_names:
         return folder
-    foreign = min(names - {"store", "store.log"})
+    foreign = min(foreign_names)
     raise InputError(
         f"folder {str(out)!r} is not empty and not of an earlier run (it holds {foreign!r}); "
         "name another folder"

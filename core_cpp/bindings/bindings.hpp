@@ -45,9 +45,11 @@ Claim claim_from(const py::function& told);
 
 void register_errors(py::module_& module);
 void register_allele_table(py::module_& module);
+void register_gene_products(py::module_& module);
 void register_indices(py::module_& module);
 void register_table_builder(const py::module_& module);
 void register_similarity(py::module_& module);
+void register_placement(py::module_& module);
 void register_resampling(const py::module_& module);
 void register_self_terms(py::module_& module);
 

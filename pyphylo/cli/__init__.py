@@ -24,6 +24,8 @@ _COMMANDS = {
     "distance": "distance",
     "tree": "tree",
     "parents": "parents",
+    "nearest": "nearest",
+    "place": "place",
     "bench": "bench",
     "info": "info",
 }

@@ -11,9 +11,11 @@ from typing import Any
 
 __all__ = [
     "Outcome",
+    "add_backend_options",
     "add_json",
     "add_sampling_options",
     "add_threads",
+    "backend_options",
     "existing_parent",
     "file_lines",
     "positive",
@@ -80,6 +82,11 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1.0")
     group.add_argument("--chars", type=positive, default=4, metavar="N", help="default 4")
     group.add_argument("--max-new-tokens", type=positive, default=5, metavar="N", help="default 5")
+    add_backend_options(group)
+
+
+def add_backend_options(group: Any) -> None:
+    """What loads a model, and how; no part of a store's configuration."""
     group.add_argument("--backend", default="hf", metavar="NAME", help="default hf")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16 …")
@@ -91,6 +98,17 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trust-remote-code", action="store_true", help="run code that comes with a model"
     )
+
+
+def backend_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `pyphylo.sample` takes, from the options of `add_backend_options`."""
+    return {
+        "backend": args.backend,
+        "device": args.device,
+        "dtype": args.dtype,
+        "add_bos": args.add_bos,
+        "trust_remote_code": args.trust_remote_code,
+    }
 
 
 def sampling_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -105,11 +123,7 @@ def sampling_options(args: argparse.Namespace) -> dict[str, Any]:
         "temperature": args.temperature,
         "chars": args.chars,
         "max_new_tokens": args.max_new_tokens,
-        "backend": args.backend,
-        "device": args.device,
-        "dtype": args.dtype,
-        "add_bos": args.add_bos,
-        "trust_remote_code": args.trust_remote_code,
+        **backend_options(args),
     }
 
 
