@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from pyphylo.tree.consensus import greedy_consensus as greedy_consensus
     from pyphylo.tree.consensus import majority_consensus as majority_consensus
     from pyphylo.tree.delta import delta_scores as delta_scores
+    from pyphylo.tree.nj import bionj as bionj
     from pyphylo.tree.nj import neighbor_joining as neighbor_joining
     from pyphylo.tree.placement import Placement as Placement
     from pyphylo.tree.placement import place as place
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from pyphylo.tree.support import support_from_trees as support_from_trees
     from pyphylo.tree.support import support_values as support_values
     from pyphylo.tree.tree import Tree as Tree
+    from pyphylo.tree.upgma import upgma as upgma
 
 _LAZY = {
     "AlleleRule": "pyphylo.alleles",
@@ -79,6 +81,7 @@ _LAZY = {
     "Tree": "pyphylo.tree.tree",
     "balanced_length": "pyphylo.tree.bme",
     "balanced_minimum_evolution": "pyphylo.tree.bme",
+    "bionj": "pyphylo.tree.nj",
     "bootstrap_support": "pyphylo.tree.support",
     "bootstrap_trees": "pyphylo.tree.support",
     "delta_scores": "pyphylo.tree.delta",
@@ -107,6 +110,7 @@ _LAZY = {
     "similarity_errors": "pyphylo.resampling",
     "support_from_trees": "pyphylo.tree.support",
     "support_values": "pyphylo.tree.support",
+    "upgma": "pyphylo.tree.upgma",
 }
 _LAZY_MODULES = ("simulate",)
 

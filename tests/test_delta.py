@@ -272,7 +272,7 @@ def test_bad_calls_are_refused():
     ):
         with pytest.raises(InputError, match=message):
             delta_scores(D, **options)
-    with pytest.raises(InputError, match="four models, and the matrix has 3"):
+    with pytest.raises(InputError, match="at least four models, not 3"):
         delta_scores(D.filter(D.ids[:3]))
     with pytest.raises(InputError, match="needs a DistanceMatrix, not list"):
         delta_scores([[0, 1], [1, 0]])

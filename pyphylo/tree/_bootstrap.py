@@ -16,6 +16,7 @@ from pyphylo._names import whole_number
 from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError
 from pyphylo.resampling import Replicates, resample_similarity
+from pyphylo.tree.build import METHODS, build_tree
 from pyphylo.tree.nj import neighbor_joining
 from pyphylo.tree.tree import Tree
 
@@ -130,8 +131,10 @@ class Bootstrap:
         D = DistanceMatrix._trusted(
             shuffled, tuple(ids[i] for i in order), self._replicates.provenance
         )
-        if isinstance(self._method, str):
+        if self._method == "nj":
             return neighbor_joining(D, dtype=self._dtype, n_threads=n_threads)
+        if isinstance(self._method, str):
+            return build_tree(D, self._method, n_threads=n_threads)[0]
         return checked_tree(self._method(D))
 
     def _check_finite(self, index: int, condensed: NDArray[Any]) -> None:
@@ -150,10 +153,10 @@ class Bootstrap:
 
 
 def _checked_method(method: Method) -> Method:
-    if method != "nj" and not callable(method):
+    if method not in METHODS and not callable(method):
         raise InputError(
-            f'method must be "nj" or a function of a DistanceMatrix that returns a Tree, '
-            f"not {method!r}"
+            f"method must be one of {', '.join(METHODS)}, or a function of a DistanceMatrix that "
+            f"returns a Tree, not {method!r}"
         )
     return method
 

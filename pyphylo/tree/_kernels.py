@@ -1,6 +1,4 @@
-"""Neighbor joining, compiled: exact, with lazy bounds on the best partner of every row.
-
-This is the only module that imports Numba; it is loaded when a tree is first built.
+"""Neighbor joining and BIONJ, compiled: exact, with lazy bounds on the best partner of every row.
 
 What is minimised
 -----------------
@@ -246,6 +244,54 @@ def _join_rows(
 
 
 @compiled
+def _weight(
+    first: NDArray[Any], second: NDArray[Any], R: NDArray[np.float64], between: float, live: int
+) -> float:
+    """BIONJ's weight of the first of two joined nodes, from their variances; both are dead."""
+    if between == 0.0:
+        return 0.5
+    total = 0.0
+    for k in range(R.shape[0]):
+        if R[k] != _DEAD:
+            total += np.float64(second[k]) - np.float64(first[k])
+    weight = 0.5 + total / (2.0 * (live - 2) * between)
+    return min(max(weight, 0.0), 1.0)
+
+
+@compiled
+def _join_weighted(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    joined: NDArray[Any],
+    variances: tuple[NDArray[Any], NDArray[Any]],
+    R: NDArray[np.float64],
+    branches: tuple[float, float],
+    between: float,
+    weight: float,
+) -> float:
+    """As `_join_rows`, with BIONJ's weight; also the new node's variances, over the first's.
+
+    `branches` are the lengths above the two, `between` their variance.
+    """
+    size = 0.0
+    rest = 1.0 - weight
+    own = variances[0]
+    other = variances[1]
+    for k in range(R.shape[0]):
+        x = np.float64(first[k])
+        y = np.float64(second[k])
+        if R[k] == _DEAD:
+            joined[k] = np.inf
+            continue
+        joined[k] = weight * (x - branches[0]) + rest * (y - branches[1])
+        stored = np.float64(joined[k])
+        R[k] = R[k] + ((stored - x) - y)
+        size = max(size, abs(stored))
+        own[k] = (weight * own[k] + rest * other[k]) - weight * rest * between
+    return size
+
+
+@compiled
 def _sum_live(row: NDArray[Any], R: NDArray[np.float64]) -> float:
     """Sum of a row over live slots, in order."""
     total = 0.0
@@ -255,8 +301,19 @@ def _sum_live(row: NDArray[Any], R: NDArray[np.float64]) -> float:
 
 
 @compiled
+def _close_gaps(square: NDArray[Any], keep: NDArray[np.int64]) -> None:
+    """Move the rows and columns of `keep`, which ascends, to the front."""
+    for i in range(keep.shape[0]):
+        source = square[keep[i]]
+        target = square[i]
+        for j in range(keep.shape[0]):
+            target[j] = source[keep[j]]
+
+
+@compiled
 def _compact(
     D: NDArray[Any],
+    V: NDArray[Any],
     R: NDArray[np.float64],
     u: NDArray[np.float64],
     low: NDArray[np.float64],
@@ -277,12 +334,11 @@ def _compact(
             place[k] = live
             keep[live] = k
             live += 1
+    _close_gaps(D, keep[:live])
+    if V.shape[0] > 0:
+        _close_gaps(V, keep[:live])
     for i in range(live):
-        source = D[keep[i]]
-        target = D[i]
-        for j in range(live):
-            target[j] = source[keep[j]]
-        target[i] = 0.0
+        D[i, i] = 0.0
     for i in range(live):
         k = keep[i]
         u[i] = u[k]
@@ -300,6 +356,7 @@ def _compact(
 @compiled
 def join_all(
     D: NDArray[Any],
+    V: NDArray[Any],
     R: NDArray[np.float64],
     u: NDArray[np.float64],
     low: NDArray[np.float64],
@@ -314,6 +371,8 @@ def join_all(
     ----------
     D : (n, n) array, overwritten
         Distances, symmetric, with +inf on the diagonal.
+    V : (n, n) array, overwritten, or (0, 0)
+        BIONJ's variances; without them, neighbor joining's averages are taken.
     R, u, low, partner : (n,) arrays, overwritten
         Row sums, R / (n - 2), and what `scan_rows` found. Unused where n is 3.
     largest : float
@@ -399,7 +458,22 @@ def join_all(
         # The new node takes a's slot, b's slot dies.
         R[a] = _DEAD
         R[b] = _DEAD
-        size = _join_rows(D[a, :m], D[b, :m], joined[:m], R[:m], distance)
+        if V.shape[0] > 0:
+            between = np.float64(V[a, b])
+            weight = _weight(V[a, :m], V[b, :m], R[:m], between, live)
+            size = _join_weighted(
+                D[a, :m],
+                D[b, :m],
+                joined[:m],
+                (V[a, :m], V[b, :m]),
+                R[:m],
+                (lengths[step, 0], lengths[step, 1]),
+                between,
+                weight,
+            )
+            V[:m, a] = V[a, :m]
+        else:
+            size = _join_rows(D[a, :m], D[b, :m], joined[:m], R[:m], distance)
         largest = max(largest, size)
         R[a] = _sum_live(joined[:m], R[:m])
         D[a, :m] = joined[:m]
@@ -412,7 +486,7 @@ def join_all(
             for k in range(a):
                 if R[k] != _DEAD:
                     place_a += 1
-            m = _compact(D, R[:m], u, low, near, partner, ident, rows, place)
+            m = _compact(D, V, R[:m], u, low, near, partner, ident, rows, place)
             a = place_a
 
     last = np.empty(3, np.int64)

@@ -1,4 +1,4 @@
-"""Neighbor joining in plain lists: the oracle of the compiled kernel.
+"""Neighbor joining and BIONJ in plain lists: the oracle of the compiled kernel.
 
 O(n^3). With ``number=fractions.Fraction`` the arithmetic is exact, ties included; with
 ``number=float`` it rounds exactly where the kernel rounds, so choices and lengths agree bit for
@@ -21,6 +21,7 @@ def join_all(
     D: Sequence[Sequence[float]],
     number: Callable[[float], Any] = float,
     store: Callable[[Any], Any] = lambda value: value,
+    variances: bool = False,
 ) -> list[Join]:
     """Join the two nodes with the smallest Q until three are left, then those three.
 
@@ -33,6 +34,9 @@ def join_all(
     store : callable
         What becomes of a new distance before it is used again, such as rounding to
         float32.
+    variances : bool
+        Weight the two by BIONJ's variances, which start as the distances
+        (Gascuel 1997, Mol Biol Evol 14, 685-695, equations 3, 9, 10).
 
     Returns
     -------
@@ -40,6 +44,7 @@ def join_all(
         Entry t is node n + t.
     """
     d = [[number(value) for value in row] for row in D]
+    v = [list(row) for row in d]
     n = len(d)
     nodes = list(range(n))
     sums = [_total(row) for row in d]
@@ -50,10 +55,17 @@ def join_all(
         i, j = _best_pair(d, sums, c)
         distance = d[i][j]
         delta = (sums[i] - sums[j]) / c
-        joins.append(
-            ((nodes[i], nodes[j]), ((distance + delta) / 2, (distance - delta) / 2)),
-        )
-        new = [store(((x + y) - distance) / 2) for x, y in zip(d[i], d[j], strict=True)]
+        above = ((distance + delta) / 2, (distance - delta) / 2)
+        joins.append(((nodes[i], nodes[j]), above))
+        if variances:
+            w = _weight(v, i, j, c)
+            new = [
+                store(w * (x - above[0]) + (1 - w) * (y - above[1]))
+                for x, y in zip(d[i], d[j], strict=True)
+            ]
+            _join_variances(v, i, j, w, store)
+        else:
+            new = [store(((x + y) - distance) / 2) for x, y in zip(d[i], d[j], strict=True)]
         new[i] = number(0)
         for k, (x, y) in enumerate(zip(d[i], d[j], strict=True)):
             sums[k] = sums[k] + ((new[k] - x) - y)
@@ -71,6 +83,30 @@ def join_all(
     (_, xy, xz), (_, _, yz), _ = d
     joins.append((tuple(nodes), (((xy + xz) - yz) / 2, ((xy + yz) - xz) / 2, ((xz + yz) - xy) / 2)))
     return joins
+
+
+def _weight(v: list[list[Any]], i: int, j: int, c: Any) -> Any:
+    between = v[i][j]
+    if between == 0:
+        return type(c)(1) / 2
+    total = c - c
+    for k in range(len(v)):
+        if k not in (i, j):
+            total = total + (v[j][k] - v[i][k])
+    weight = type(c)(1) / 2 + total / (2 * c * between)
+    return min(max(weight, type(c)(0)), type(c)(1))
+
+
+def _join_variances(
+    v: list[list[Any]], i: int, j: int, w: Any, store: Callable[[Any], Any]
+) -> None:
+    between = v[i][j]
+    for k in range(len(v)):
+        if k not in (i, j):
+            v[i][k] = v[k][i] = store((w * v[i][k] + (1 - w) * v[j][k]) - w * (1 - w) * between)
+    for row in v:
+        del row[j]
+    del v[j]
 
 
 def _total(row: Sequence[Any]) -> Any:

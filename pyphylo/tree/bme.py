@@ -13,7 +13,8 @@ from pyphylo import _core
 from pyphylo._memory import require_memory
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError, WorkError
-from pyphylo.tree.nj import _check_matrix, _Distances, neighbor_joining
+from pyphylo.tree._given import Distances, checked_square
+from pyphylo.tree.nj import neighbor_joining
 from pyphylo.tree.tree import Tree
 
 __all__ = ["BalancedSearch", "balanced_length", "balanced_minimum_evolution", "search_balanced"]
@@ -54,7 +55,7 @@ class BalancedSearch(NamedTuple):
 
 
 def balanced_minimum_evolution(
-    D: _Distances,
+    D: Distances,
     *,
     start: Tree | None = None,
     perturbations: int = 100,
@@ -137,7 +138,7 @@ def balanced_minimum_evolution(
 
 
 def search_balanced(
-    D: _Distances,
+    D: Distances,
     *,
     start: Tree | None = None,
     perturbations: int = 100,
@@ -157,7 +158,7 @@ def search_balanced(
         raise InputError(f'negative must be "clamp" or "keep", not {negative!r}')
     perturbations = whole_number(perturbations, "perturbations", 0)
     n_threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
-    ids, values = _check_matrix(D)
+    ids, values = checked_square(D, "search_balanced")
     if start is not None:
         _check_start(start, ids)
     n = len(ids)
@@ -193,7 +194,7 @@ def search_balanced(
     )
 
 
-def balanced_length(tree: Tree, D: _Distances) -> float:
+def balanced_length(tree: Tree, D: Distances) -> float:
     """The balanced length of a tree's shape, given distances between its tips.
 
     The sum over all pairs of tips of ``2 d_ij / 2^p_ij``, p_ij being the number of
@@ -228,7 +229,7 @@ def balanced_length(tree: Tree, D: _Distances) -> float:
     """
     from pyphylo.tree import _bme_averages
 
-    ids, values = _check_matrix(D)
+    ids, values = checked_square(D, "balanced_length")
     place = {name: number for number, name in enumerate(ids)}
     missing = [name for name in tree.tips if name not in place]
     if missing:

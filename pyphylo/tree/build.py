@@ -41,11 +41,12 @@ def build_tree(
             facts,
         )
     from pyphylo.tree import nj
+    from pyphylo.tree.upgma import upgma
 
     if method == "nj":
         return nj.neighbor_joining(D, negative=negative, n_threads=n_threads), "", {}
     if method == "bionj":
         return nj.bionj(D, negative=negative, n_threads=n_threads), "", {}
     if method == "upgma":
-        return nj.upgma(D), "", {}
+        return upgma(D), "", {}
     raise InputError(f"method must be one of {', '.join(METHODS)}, not {method!r}")

@@ -13,6 +13,7 @@ from pyphylo import _core
 from pyphylo._memory import require_memory
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError
+from pyphylo.tree._given import checked_square
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,7 @@ def delta_scores(
     """
     import pandas as pd
 
-    ids, values = _checked(D)
+    ids, values = checked_square(D, "delta_scores", least=4, purpose="a quartet")
     tolerance = _checked_tolerance(tolerance)
     seed = whole_number(seed, "seed", 0)
     threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
@@ -149,29 +150,6 @@ def _checked_tolerance(tolerance: float) -> float:
     ):
         raise InputError(f"tolerance must be a number of at least 0, not {tolerance!r}")
     return float(tolerance)
-
-
-def _checked(D: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
-    """Names and square of a matrix in which every distance is known."""
-    if not all(hasattr(D, name) for name in ("ids", "values")):
-        raise InputError(
-            f"delta_scores needs a DistanceMatrix, not {type(D).__name__}; "
-            "wrap it: pp.DistanceMatrix(values, ids)"
-        )
-    ids = tuple(D.ids)
-    if len(ids) < 4:
-        raise InputError(f"a quartet needs four models, and the matrix has {len(ids)}")
-    values = np.asarray(D.values)
-    for start in range(0, len(ids), _ROWS):
-        bad = ~np.isfinite(values[start : start + _ROWS])
-        if bad.any():
-            i, j = (int(k) for k in np.argwhere(bad)[0])
-            raise InputError(
-                f"the distance between {ids[start + i]!r} and {ids[j]!r} is "
-                f"{values[start + i, j]}: quartets need every pair; leave one of the two out with "
-                "D.filter(ids)"
-            )
-    return ids, values
 
 
 def _sums_of_all(
