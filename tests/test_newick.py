@@ -5,69 +5,15 @@ import math
 
 import numpy as np
 import pytest
+from drawn_formats import HOSTILE, by_clade, labelled_trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyphylo.errors import FileFormatError, InputError
+from pyphylo.io.trees import read_trees
 from pyphylo.tree import Tree
 
 FEW = settings(max_examples=150, deadline=None)
-
-HOSTILE = [
-    "org/name@rev",
-    "two words",
-    "under_score",
-    "it's",
-    "'quoted'",
-    "x,y",
-    "(brackets)",
-    "a:b",
-    "[comment]",
-    '"double"',
-    "line\nbreak",
-    "carriage\r\nreturn",
-    "tab\t",
-    " edge ",
-    "ünïcödé ☃ 模型",
-    "back\\slash",
-    "semi;colon",
-    "1.5",
-    "-",
-    "{0}",
-    "#NEXUS",
-    "''",
-    "\u00a0",
-]
-
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.sampled_from(HOSTILE)
-numbers = st.floats(allow_infinity=False)
-
-
-@st.composite
-def labelled_trees(draw):
-    tips = draw(st.lists(names, min_size=1, max_size=8, unique=True))
-    parent, nodes = [-1] * len(tips), list(range(len(tips)))
-    while len(nodes) > 1:
-        for _ in range(draw(st.integers(1, min(3, len(nodes))))):
-            parent[nodes.pop(draw(st.integers(0, len(nodes) - 1)))] = len(parent)
-        nodes.append(len(parent))
-        parent.append(-1)
-    n, n_internal = len(parent), len(parent) - len(tips)
-    length = draw(st.lists(numbers, min_size=n, max_size=n))
-    support = draw(st.lists(numbers, min_size=n_internal, max_size=n_internal))
-    labels = draw(st.lists(names | st.none(), min_size=n_internal, max_size=n_internal))
-    return Tree(tips, parent, length, [math.nan] * len(tips) + support, labels)
-
-
-def by_clade(tree):
-    """Length, support and label of every node under its tips, in order from tip to root."""
-    found = {}
-    for node in range(tree.n_nodes):
-        clade = frozenset(tree.tips[tip] for tip in tree.tips_below(node))
-        found.setdefault(clade, []).append(
-            (repr(float(tree.length[node])), repr(float(tree.support[node])), tree.label(node))
-        )
-    return found
 
 
 @FEW
@@ -151,7 +97,6 @@ def test_label_and_support_together():
         ("(a,'');", "line 1, column 4: .*an empty name"),
         ("(a,b)(c,d);", "line 1, column 6: a \\( is out of place"),
         ("(a:1:2,b);", "line 1, column 5: a : is out of place"),
-        ("(a,b); (c,d);", "line 1, column 8: text after the tree's end"),
         ("(two words,b);", "line 1, column 6: .*single quotes"),
         ("(a:1 x,b);", "line 1, column 6"),
         ("(a:x,b);", "line 1, column 4: the length 'x' is not a number"),
@@ -165,7 +110,6 @@ def test_label_and_support_together():
         ("(a,b[x;", "line 1, column 5: a comment is not closed"),
         ("(a,b]);", "line 1, column 5: a \\] without"),
         ("(a,\n(b,a));", "line 2, column 4: tip 'a' occurs twice, first at line 1, column 2"),
-        ("#NEXUS\nbegin trees;", "line 1, column 1: this is NEXUS"),
     ],
 )
 def test_errors_name_the_place(text, message, tmp_path):
@@ -177,6 +121,24 @@ def test_errors_name_the_place(text, message, tmp_path):
         Tree.read(path)
 
 
+def test_one_tree_is_read_or_all(tmp_path):
+    path = tmp_path / "two.nwk"
+    path.write_text("(a,b); [second]\n('c d',a);\n")
+    with pytest.raises(FileFormatError, match=r"line 2, column 1: text after .*read_trees"):
+        Tree.from_newick(path.read_text())
+    with pytest.raises(FileFormatError, match=r"two\.nwk: 2 trees, .*read_trees\(path\)\[0\]"):
+        Tree.read(path)
+    assert [tree.newick() for tree in read_trees(path)] == ["(a,b);", "('c d',a);"]
+    path.write_text("(a,b);\n(c,d)")
+    with pytest.raises(FileFormatError, match="line 2, column 6: the ; that ends"):
+        read_trees(path)
+
+
+def test_nexus_text_is_no_newick():
+    with pytest.raises(FileFormatError, match="line 1, column 1: this is NEXUS"):
+        Tree.from_newick("#NEXUS\nbegin trees;")
+
+
 def test_files_that_are_no_trees(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         Tree.read(tmp_path / "none.nwk")
@@ -185,8 +147,8 @@ def test_files_that_are_no_trees(tmp_path):
     with pytest.raises(FileFormatError, match="not UTF-8"):
         Tree.read(binary)
     tree = Tree.from_newick("(a,b);")
-    with pytest.raises(InputError, match=r"written as Newick; name the file \.nwk"):
-        tree.write(tmp_path / "tree.nexus")
+    with pytest.raises(InputError, match=r"as Newick \(\.nwk\), NEXUS \(\.nex\)"):
+        tree.write(tmp_path / "tree.svg")
     with pytest.raises(InputError, match="folder does not exist"):
         tree.write(tmp_path / "absent" / "tree.nwk")
     assert [path.name for path in tmp_path.iterdir()] == ["binary.nwk"]

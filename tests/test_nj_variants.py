@@ -73,7 +73,7 @@ def test_upgma_is_average_linkage(n, seed):
 def test_upgma_of_ties_and_twins():
     assert pp.upgma(matrix(np.zeros((5, 5)))).length.tolist() == [0.0] * 9
     tree = pp.upgma(pp.DistanceMatrix([4.0], ["a", "b"]))
-    assert tree.newick() == "(a:2.0,b:2.0);"
+    assert tree.newick() == "(a:2,b:2);"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -53,6 +53,11 @@ def add_parser(commands: Any, name: str) -> None:
         help="make models that are ancestors inner nodes: those that --metadata names as "
         "base_model, where the distances allow it; without any, those that the distances tell",
     )
+    parser.add_argument(
+        "--annotations",
+        metavar="DIR",
+        help="also write --metadata for iTOL (labels, families, numbers) and Taxonium to DIR",
+    )
     add_support_options(parser)
     parser.add_argument("--no-pictures", action="store_true", help="write the tree alone")
     add_threads(parser)
@@ -64,6 +69,8 @@ def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo.io.metadata import read_families
     from pyphylo.run import draw_pictures, warn_of_unused
 
+    if args.annotations is not None and args.metadata is None:
+        raise InputError("--annotations needs --metadata CSV: it says what to write")
     target = existing_parent(args.output)
     families = None if args.metadata is None else read_families(args.metadata)
     similarity, distances = _matrices(args.matrix, similarity=args.similarity)
@@ -77,6 +84,8 @@ def _run(args: argparse.Namespace) -> Outcome:
         stem = target.with_suffix("")
         heatmap = stem.with_name(stem.name + "_heatmap")
         files += draw_pictures(tree, similarity, families, stem, heatmap)
+    if args.annotations is not None:
+        files += _annotations(args, tree)
     ancestors = [label for label in tree.labels if label is not None]
     data = {
         "tree": str(target),
@@ -93,6 +102,18 @@ def _run(args: argparse.Namespace) -> Outcome:
         if not ancestors:
             models += " (plug-in distances hide them: see pyphylo distance --estimator unbiased)"
     return Outcome(f"{models}{remarks}:\n{file_lines(files)}", data)
+
+
+def _annotations(args: argparse.Namespace, tree: Tree) -> list[Path]:
+    """Files for tree viewers."""
+    from pyphylo.io.annotations import write_itol, write_taxonium
+    from pyphylo.io.metadata import read_metadata
+
+    rows = read_metadata(args.metadata)
+    files = write_itol(tree, rows, args.annotations)
+    files.append(Path(args.annotations) / "taxonium.csv")
+    write_taxonium(tree, rows, files[-1])
+    return files
 
 
 def _built(

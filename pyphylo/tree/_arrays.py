@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layout", "TreeArrays", "depths", "layout", "postorder"]
+__all__ = ["Layout", "TreeArrays", "depths", "layout", "numbered", "postorder"]
 
 
 class TreeArrays(NamedTuple):
@@ -104,3 +104,34 @@ def postorder(of: Layout) -> NDArray[np.int32]:
         backwards.append(v)
         stack.extend(below[first[v] : first[v + 1]])
     return np.array(backwards[::-1], np.int32)
+
+
+def numbered(
+    parent: Sequence[int],
+    name: Sequence[str | None],
+    length: Sequence[float],
+    support: Sequence[float],
+) -> TreeArrays:
+    """Nodes that are given in preorder, numbered tips first and parents behind children.
+
+    Tips come in the given order.
+    """
+    inner = set(parent)
+    tips: list[int] = []
+    closed: list[int] = []
+    open_: list[int] = []  # the given node's ancestors, the root first
+    for node, above in enumerate(parent):
+        while open_ and open_[-1] != above:
+            closed.append(open_.pop())
+        (open_ if node in inner else tips).append(node)
+    order = [*tips, *closed, *reversed(open_)]
+    number = {node: place for place, node in enumerate(order)}
+    number[-1] = -1
+    n_tips = len(tips)
+    return TreeArrays(
+        [name[node] or "" for node in tips],
+        [number[parent[node]] for node in order],
+        [length[node] for node in order],
+        [support[node] for node in order],
+        [name[node] or None for node in order[n_tips:]],
+    )

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from pyphylo.errors import FileFormatError
-from pyphylo.tree._arrays import Layout, TreeArrays
+from pyphylo.tree._arrays import Layout, TreeArrays, numbered
 
-__all__ = ["format_tree", "parse"]
+__all__ = [
+    "NUMBER",
+    "Reader",
+    "Token",
+    "error_at",
+    "format_tree",
+    "parse",
+    "parse_all",
+    "quoted",
+    "tokens",
+]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9.@/+|~^=!$%&*<>?-]+")
 """Names that every reader takes as they are, without quotes."""
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<mark>[(),:;])
@@ -26,7 +36,9 @@ _TOKEN = re.compile(
 _SUPPORT_COMMENT = "&support="
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A piece of the text and the place where it begins."""
+
     kind: str  # "mark", "word", "quoted" or "comment"
     text: str
     at: int
@@ -40,10 +52,29 @@ def parse(text: str) -> TreeArrays:
     FileFormatError
         Naming line and column.
     """
-    reader = _Reader(text)
-    for token in _tokens(text):
+    reader = Reader(text)
+    for token in tokens(text):
+        if reader.done and token.kind != "comment":
+            raise error_at(
+                text,
+                token.at,
+                "text after the tree's end; of several trees choose one: "
+                "pyphylo.io.trees.read_trees(path)[0] is the first",
+            )
         reader.take(token)
     return reader.finish()
+
+
+def parse_all(text: str) -> list[TreeArrays]:
+    """Read one tree or several, one behind the other; errors as of `parse`."""
+    trees: list[TreeArrays] = []
+    reader = Reader(text)
+    for token in tokens(text):
+        if reader.done and token.kind != "comment":
+            trees.append(reader.finish())
+            reader = Reader(text)
+        reader.take(token)
+    return [*trees, reader.finish()]
 
 
 def _where(text: str, at: int) -> str:
@@ -51,28 +82,30 @@ def _where(text: str, at: int) -> str:
     return f"line {line}, column {at - text.rfind(chr(10), 0, at)}"
 
 
-def _error(text: str, at: int, message: str) -> FileFormatError:
+def error_at(text: str, at: int, message: str) -> FileFormatError:
+    """An error at a place of the text, by line and column."""
     return FileFormatError(f"{_where(text, at)}: {message}")
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def tokens(text: str) -> Iterator[Token]:
+    """Cut text into marks, words, quoted names and comments, as Newick and NEXUS have them."""
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
             if text[at] == "'":
-                raise _error(text, at, "a quoted name is not closed: a ' is missing")
-            raise _error(text, at, "a ] without its [")
+                raise error_at(text, at, "a quoted name is not closed: a ' is missing")
+            raise error_at(text, at, "a ] without its [")
         kind = match.lastgroup or ""
         if kind == "bracket":
             end = _comment_end(text, at)
-            yield _Token("comment", text[at + 1 : end - 1], at)
+            yield Token("comment", text[at + 1 : end - 1], at)
             at = end
             continue
         if kind == "quoted":
-            yield _Token(kind, match[0][1:-1].replace("''", "'"), at)
+            yield Token(kind, match[0][1:-1].replace("''", "'"), at)
         elif kind != "space":
-            yield _Token(kind, match[0], at)
+            yield Token(kind, match[0], at)
         at = match.end()
 
 
@@ -83,20 +116,22 @@ def _comment_end(text: str, at: int) -> int:
         depth += 1 if match[0] == "[" else -1
         if depth == 0:
             return match.end()
-    raise _error(text, at, "a comment is not closed: a ] is missing")
+    raise error_at(text, at, "a comment is not closed: a ] is missing")
 
 
-class _Reader:
-    """What was read so far. Nodes are numbered as they begin, and renumbered at the end."""
+class Reader:
+    """What was read so far. Nodes are numbered as they begin, and renumbered at the end.
 
-    def __init__(self, text: str) -> None:
+    `names` says what tips are called that stand under other names in `text`.
+    """
+
+    def __init__(self, text: str, names: Mapping[str, str] | None = None) -> None:
         self.text = text
+        self.names = names or {}
         self.parent: list[int] = []
         self.name: list[str | None] = []
         self.length: list[float] = []
         self.support: list[float] = []
-        self.tips: list[int] = []
-        self.closed: list[int] = []
         self.first_at: dict[str, int] = {}
         self.open: list[tuple[int, int]] = []  # (node, place of its parenthesis)
         self.node = -1  # the node that was completed last
@@ -105,12 +140,10 @@ class _Reader:
         self.in_length = False
         self.done = False
 
-    def take(self, token: _Token) -> None:
+    def take(self, token: Token) -> None:
         """Go on by one token."""
         if token.kind == "comment":
             self._take_comment(token)
-        elif self.done:
-            raise _error(self.text, token.at, "text after the tree's end; one tree a file is read")
         elif self.in_length:
             self._take_length(token)
         elif not self.in_subtree:
@@ -120,7 +153,7 @@ class _Reader:
         elif self.may_name:
             self._take_inner_name(token)
         else:
-            raise _error(
+            raise error_at(
                 self.text,
                 token.at,
                 f"expected , ) : or ; but found {token.text[:40]!r}; "
@@ -134,33 +167,33 @@ class _Reader:
         self.support.append(math.nan)
         return len(self.parent) - 1
 
-    def _take_start(self, token: _Token) -> None:
+    def _take_start(self, token: Token) -> None:
         """The first token of a subtree: an open parenthesis or a tip's name."""
         if token.kind == "mark" and token.text == "(":
             self.open.append((self._add_node(), token.at))
             return
         if token.kind == "mark" or not token.text:
-            raise _error(
+            raise error_at(
                 self.text,
                 token.at,
                 f"expected a tip's name or ( but found {token.text or 'an empty name'!r}",
             )
         if token.kind == "word" and token.text.upper() == "#NEXUS":
-            raise _error(self.text, token.at, "this is NEXUS; only Newick trees are read")
-        if token.text in self.first_at:
-            raise _error(
+            raise error_at(self.text, token.at, "this is NEXUS; Tree.read takes it from a file")
+        name = self.names.get(token.text, token.text)
+        if name in self.first_at:
+            raise error_at(
                 self.text,
                 token.at,
-                f"tip {token.text!r} occurs twice, first at "
-                f"{_where(self.text, self.first_at[token.text])}; names are unique",
+                f"tip {name!r} occurs twice, first at "
+                f"{_where(self.text, self.first_at[name])}; names are unique",
             )
-        self.first_at[token.text] = token.at
+        self.first_at[name] = token.at
         self.node = self._add_node()
-        self.name[self.node] = token.text
-        self.tips.append(self.node)
+        self.name[self.node] = name
         self.in_subtree, self.may_name, self.may_length = True, False, True
 
-    def _take_mark(self, token: _Token) -> None:
+    def _take_mark(self, token: Token) -> None:
         """What follows a completed node."""
         if token.text == ":" and self.may_length:
             self.in_length, self.may_name, self.may_length = True, False, False
@@ -168,50 +201,49 @@ class _Reader:
             self.in_subtree = False
         elif token.text == ")" and self.open:
             self.node, _ = self.open.pop()
-            self.closed.append(self.node)
             self.may_name = self.may_length = True
         elif token.text == ";" and not self.open:
             self.done = True
         elif token.text == ";":
             raise self._not_closed(token.at)
         elif token.text == ")":
-            raise _error(self.text, token.at, "a ) without its (")
+            raise error_at(self.text, token.at, "a ) without its (")
         elif token.text == ",":
-            raise _error(self.text, token.at, "a comma outside all parentheses")
+            raise error_at(self.text, token.at, "a comma outside all parentheses")
         else:
-            raise _error(self.text, token.at, f"a {token.text} is out of place")
+            raise error_at(self.text, token.at, f"a {token.text} is out of place")
 
-    def _take_length(self, token: _Token) -> None:
+    def _take_length(self, token: Token) -> None:
         if token.kind != "word":
-            raise _error(self.text, token.at, f"expected a length but found {token.text[:40]!r}")
+            raise error_at(self.text, token.at, f"expected a length but found {token.text[:40]!r}")
         if token.text.lower() != "nan":
             self.length[self.node] = self._number(token, "length")
         self.in_length = False
 
-    def _take_inner_name(self, token: _Token) -> None:
+    def _take_inner_name(self, token: Token) -> None:
         """A number without quotes is a support, anything else a name."""
-        if token.kind == "word" and _NUMBER.fullmatch(token.text):
+        if token.kind == "word" and NUMBER.fullmatch(token.text):
             self.support[self.node] = self._number(token, "support")
         else:
             self.name[self.node] = token.text or None
         self.may_name = False
 
-    def _take_comment(self, token: _Token) -> None:
+    def _take_comment(self, token: Token) -> None:
         if self.in_subtree and not self.done and token.text.startswith(_SUPPORT_COMMENT):
             number = token._replace(text=token.text.removeprefix(_SUPPORT_COMMENT))
             self.support[self.node] = self._number(number, "support")
 
-    def _number(self, token: _Token, what: str) -> float:
-        if not _NUMBER.fullmatch(token.text):
-            raise _error(self.text, token.at, f"the {what} {token.text[:40]!r} is not a number")
+    def _number(self, token: Token, what: str) -> float:
+        if not NUMBER.fullmatch(token.text):
+            raise error_at(self.text, token.at, f"the {what} {token.text[:40]!r} is not a number")
         value = float(token.text)
         if math.isinf(value):
-            raise _error(self.text, token.at, f"the {what} {token.text[:40]} is too large")
+            raise error_at(self.text, token.at, f"the {what} {token.text[:40]} is too large")
         return value
 
     def _not_closed(self, at: int) -> FileFormatError:
         where = _where(self.text, self.open[-1][1])
-        return _error(
+        return error_at(
             self.text, at, f"{len(self.open)} ( without their ), the innermost at {where}"
         )
 
@@ -219,25 +251,16 @@ class _Reader:
         """The tree, numbered tips first and parents behind children."""
         end = len(self.text)
         if not self.parent:
-            raise _error(self.text, end, "there is no tree")
+            raise error_at(self.text, end, "there is no tree")
         if not self.done:
             if self.open:
                 raise self._not_closed(end)
-            raise _error(self.text, end, "the ; that ends a tree is missing")
-        order = self.tips + self.closed
-        number = {node: place for place, node in enumerate(order)}
-        number[-1] = -1
-        return TreeArrays(
-            [self.name[node] or "" for node in self.tips],
-            [number[self.parent[node]] for node in order],
-            [self.length[node] for node in order],
-            [self.support[node] for node in order],
-            [self.name[node] for node in self.closed],
-        )
+            raise error_at(self.text, end, "the ; that ends a tree is missing")
+        return numbered(self.parent, self.name, self.length, self.support)
 
 
-def format_tree(tree: TreeArrays, of: Layout) -> str:
-    """Write a tree, without a line end."""
+def format_tree(tree: TreeArrays, of: Layout, plain: re.Pattern[str] = _PLAIN_NAME) -> str:
+    """Write a tree, without a line end; names that `plain` does not match are quoted."""
     n_tips, root = len(tree.tips), len(tree.parent) - 1
     first, below = of.first_child.tolist(), of.children.tolist()
     parts: list[str] = []
@@ -249,7 +272,7 @@ def format_tree(tree: TreeArrays, of: Layout) -> str:
             parts.append(item)
         elif item < 0 or item < n_tips:
             node = ~item if item < 0 else item
-            parts.append(_node_text(tree, node))
+            parts.append(_node_text(tree, node, plain))
             if node != root and not math.isnan(tree.length[node]):
                 parts.append(f":{_number_text(tree.length[node])}")
         else:
@@ -262,20 +285,21 @@ def format_tree(tree: TreeArrays, of: Layout) -> str:
     return "".join(parts)
 
 
-def _node_text(tree: TreeArrays, node: int) -> str:
+def _node_text(tree: TreeArrays, node: int, plain: re.Pattern[str]) -> str:
     n_tips = len(tree.tips)
     if node < n_tips:
-        return _quoted(tree.tips[node])
+        return quoted(tree.tips[node], plain)
     label, support = tree.labels[node - n_tips], tree.support[node]
     known = not math.isnan(support)
     if not label:
         return _number_text(support) if known else ""
-    text = _quoted(label, always=_NUMBER.fullmatch(label) is not None)
+    text = quoted(label, plain, always=NUMBER.fullmatch(label) is not None)
     return text + (f"[{_SUPPORT_COMMENT}{_number_text(support)}]" if known else "")
 
 
-def _quoted(name: str, always: bool = False) -> str:
-    if _PLAIN_NAME.fullmatch(name) and not always:
+def quoted(name: str, plain: re.Pattern[str], always: bool = False) -> str:
+    """The name, in single quotes unless `plain` matches it."""
+    if plain.fullmatch(name) and not always:
         return name
     doubled = name.replace("'", "''")
     return f"'{doubled}'"

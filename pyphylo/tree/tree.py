@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyphylo._files import atomic_write_bytes, read_bytes
 from pyphylo._names import check_names
-from pyphylo.errors import FileFormatError, InputError
+from pyphylo.errors import InputError
 from pyphylo.tree import _arrays, _changes, _checks, _compare, _distances, _fit, _rooting
 from pyphylo.tree.newick import format_tree, parse
 
@@ -407,30 +406,86 @@ class Tree:
 
     @classmethod
     def read(cls, path: str | Path) -> Tree:
-        """Read a Newick file.
+        """Read a file of one tree, its format by suffix.
+
+        ``.nex`` and ``.nexus`` are NEXUS, ``.xml`` and ``.phyloxml`` phyloXML, all
+        others Newick (``.nwk``, ``.newick``, ``.tree``, ``.tre``, ``.txt``), or NEXUS
+        where they begin with ``#NEXUS``. `pyphylo.io.trees.read_trees` reads several.
 
         Raises
         ------
         FileFormatError
-            When the file is not one tree in Newick; the place is named.
+            When the file is not one tree in its format; line and column are named.
         """
-        data = read_bytes(path, "tree")
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{path}: not UTF-8 text ({error})") from None
-        try:
-            return cls.from_newick(text)
-        except InputError as error:
-            raise FileFormatError(f"{path}: {error}") from None
+        from pyphylo.io.trees import read_tree
+
+        return read_tree(path)
 
     def write(self, path: str | Path) -> None:
-        """Write a Newick file, in UTF-8; it is replaced atomically."""
-        if Path(path).suffix.lower() in (".nex", ".nexus", ".xml", ".json", ".svg", ".png"):
-            raise InputError(
-                f"cannot write {str(path)!r}: trees are written as Newick; name the file .nwk"
-            )
-        atomic_write_bytes(path, f"{self.newick()}\n".encode())
+        """Write a file in the format of its suffix, see `read`; it is replaced atomically.
+
+        Lengths, supports, names and labels survive.
+
+        Raises
+        ------
+        InputError
+            When the format cannot hold a name (phyloXML: control characters, white
+            space that it would collapse), or the suffix is not a tree's.
+        """
+        from pyphylo.io.trees import write_tree
+
+        write_tree(self, path)
+
+    @classmethod
+    def from_skbio(cls, tree: TreeNode) -> Tree:
+        """The tree of a scikit-bio TreeNode, with its names, lengths and supports.
+
+        Numbers in the names of internal nodes stay names: `assign_supports` of
+        scikit-bio makes them supports.
+
+        Raises
+        ------
+        InputError
+            When a tip has no name or another's, or a node occurs twice.
+        """
+        from pyphylo.tree import convert
+
+        return cls(*convert.from_skbio(tree))
+
+    @classmethod
+    def from_biopython(cls, tree: BiopythonTree) -> Tree:
+        """The tree of a Biopython tree, with its names, branch lengths and (first) confidences.
+
+        Raises
+        ------
+        InputError
+            When a tip has no name or another's, or a node occurs twice.
+        """
+        from pyphylo.tree import convert
+
+        return cls(*convert.from_biopython(tree))
+
+    @classmethod
+    def from_networkx(cls, graph: networkx.Graph[Any], root: Any = None) -> Tree:
+        """The tree of a networkx graph.
+
+        Parameters
+        ----------
+        graph : networkx.Graph or DiGraph
+            Directed: edges go from parents to children. Nodes are called by their
+            `name`, tips and nodes that are text otherwise by what they are; `support`
+            is of the branch above. Lengths are the edges' `length`, otherwise `weight`.
+        root : node, optional
+            Of an undirected graph; by default its first node with the most neighbours.
+
+        Raises
+        ------
+        InputError
+            When the graph has a cycle or several components, or a tip's name occurs twice.
+        """
+        from pyphylo.tree import convert
+
+        return cls(*convert.from_networkx(graph, root))
 
     def to_skbio(self) -> TreeNode:
         """The tree as a scikit-bio TreeNode."""
