@@ -278,7 +278,7 @@ def test_bad_calls_are_refused():
         delta_scores([[0, 1], [1, 0]])
     values = D.values.copy()
     values[1, 4] = values[4, 1] = np.nan
-    with pytest.raises(InputError, match="between 'm1' and 'm4' is nan: quartets need every pair"):
+    with pytest.raises(InputError, match="'m1' and 'm4' is nan: a quartet needs every pair"):
         delta_scores(matrix(values, allow_nan=True))
 
 

@@ -107,8 +107,9 @@ class _Nodes:
                 if not name:
                     above = self.name[self.parent[node]] if node else None
                     raise InputError(
-                        f"node {node} in preorder, below {repr(above) if above else 'a node without a name'}, is a "
-                        "tip without a name; name it first"
+                        f"node {node} in preorder, below "
+                        f"{repr(above) if above else 'a node without a name'}, is a tip without a "
+                        "name; name it first"
                     )
         return numbered(self.parent, self.name, self.length, self.support)
 
