@@ -242,22 +242,28 @@ class LabelledMatrix:
         frame: pd.DataFrame = pd.DataFrame(self.values, index=ids, columns=ids)
         return frame
 
-    def save(self, path: str | Path) -> None:
-        """Write a matrix file, its format by suffix: .npz .npy .phy .csv .tsv .parquet."""
+    def save(self, path: str | Path, *, strict: bool = False) -> None:
+        """Write a matrix file, its format by suffix: .npz .npy .phy .csv .tsv .parquet.
+
+        `strict` is of .phy: names in ten columns, longer ones refused.
+        """
         from pyphylo.io.matrices import write_matrix
 
-        write_matrix(self, path)
+        write_matrix(self, path, strict=strict)
 
     @classmethod
-    def load(cls: type[_M], path: str | Path, *, allow_nan: bool = False) -> _M:
+    def load(
+        cls: type[_M], path: str | Path, *, allow_nan: bool = False, strict: bool = False
+    ) -> _M:
         """Read a matrix file, its format by suffix: .npz .npy .phy .csv .tsv .parquet.
 
         A ``.npy`` file that pyphylo wrote is mapped, not read, and its numbers
-        are taken as they are, NaN included only where `allow_nan` is given.
+        are taken as they are, NaN included only where `allow_nan` is given. `strict` is
+        of .phy: the first ten columns of a row are its name, blanks included.
         """
         from pyphylo.io.matrices import read_matrix
 
-        raw = read_matrix(path, cls.kind)
+        raw = read_matrix(path, cls.kind, strict=strict)
         if raw.mapped:
             return cls._mapped(raw, path, allow_nan=allow_nan)
         try:

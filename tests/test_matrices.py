@@ -213,3 +213,60 @@ def test_single_precision_reads_back_equal(tmp_path, suffix):
     matrix = pp.DistanceMatrix(np.array([0.1, 0.2, 0.3], np.float32), ["a", "b", "c"])
     matrix.save(tmp_path / f"d{suffix}")
     assert np.array_equal(pp.DistanceMatrix.load(tmp_path / f"d{suffix}").values, matrix.values)
+
+
+def test_strict_phylip(tmp_path):
+    names = ["ten chars!", "a b", "1", "x"]
+    matrix = pp.DistanceMatrix(np.arange(6) / 7, names)
+    path = tmp_path / "d.phy"
+    matrix.save(path, strict=True)
+    lines = path.read_text().splitlines()
+    assert [line[:11] for line in lines[1:]] == [f"{name:10} " for name in names]
+    assert pp.DistanceMatrix.load(path, strict=True) == matrix
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("eleven char", "1 names are longer than the 10 .*'eleven char'"),
+        ("\u00fc", "printable ASCII"),
+        ("a\tb", "printable ASCII"),
+        (" a", "blanks at its ends"),
+    ],
+)
+def test_strict_phylip_refuses_names(tmp_path, name, message):
+    with pytest.raises(pp.InputError, match=message):
+        pp.DistanceMatrix([1.0], [name, "c"]).save(tmp_path / "d.phy", strict=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_strict_is_of_phylip(tmp_path):
+    with pytest.raises(pp.InputError, match="strict is of PHYLIP files"):
+        pp.DistanceMatrix([1.0], ["a", "c"]).save(tmp_path / "d.csv", strict=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3\nab cdefghi0 1 2\nb         1 0 3\nc         2 3 0\n",
+        "3\nab cdefghi0 1\n 2\nb         1\n0 3\nc         2 3 0\n",
+        "3\nab cdefghi\nb         1\nc         2 3\n",
+        "3\nab cdefghi0\nb         1 0\nc         2 3 0\n",
+    ],
+)
+def test_strict_phylip_forms(tmp_path, text):
+    path = tmp_path / "d.phy"
+    path.write_text(text)
+    matrix = pp.DistanceMatrix.load(path, strict=True)
+    assert matrix.ids == ("ab cdefghi", "b", "c")
+    assert matrix.values.tolist() == [[0, 1, 2], [1, 0, 3], [2, 3, 0]]
+
+
+def test_strict_phylip_errors_name_the_line(tmp_path):
+    path = tmp_path / "d.phy"
+    path.write_text("2\na         0 1\n          1 0\n")
+    with pytest.raises(pp.FileFormatError, match="line 3: no name in the first 10 columns"):
+        pp.DistanceMatrix.load(path, strict=True)
+    path.write_text("2\na         0 1\nb         1 x\n")
+    with pytest.raises(pp.FileFormatError, match="line 3: 'x' is not a number"):
+        pp.DistanceMatrix.load(path, strict=True)

@@ -35,7 +35,7 @@ def check_matrix_path(path: str | Path) -> str:
     return suffix
 
 
-def read_matrix(path: str | Path, kind: str) -> RawMatrix:
+def read_matrix(path: str | Path, kind: str, *, strict: bool = False) -> RawMatrix:
     """Ids and numbers of a matrix file, unchecked but for its form.
 
     Raises
@@ -48,8 +48,8 @@ def read_matrix(path: str | Path, kind: str) -> RawMatrix:
         raise InputError(f"matrix file {str(path)!r} is a folder")
     if not Path(path).exists():
         raise InputError(f"matrix file {str(path)!r} does not exist")
-    read: Callable[[Path], RawMatrix] = import_module(MATRIX_SUFFIXES[suffix]).read
-    raw = read(Path(path))
+    read: Callable[..., RawMatrix] = import_module(MATRIX_SUFFIXES[suffix]).read
+    raw = read(Path(path), **_options(path, suffix, strict))
     if raw.kind is not None and raw.kind != kind:
         raise FileFormatError(
             f"{str(path)!r} holds a {raw.kind} matrix where a {kind} matrix is wanted"
@@ -57,7 +57,7 @@ def read_matrix(path: str | Path, kind: str) -> RawMatrix:
     return raw
 
 
-def write_matrix(matrix: LabelledMatrix, path: str | Path) -> None:
+def write_matrix(matrix: LabelledMatrix, path: str | Path, *, strict: bool = False) -> None:
     """Write a matrix file; it is replaced atomically.
 
     Raises
@@ -66,5 +66,11 @@ def write_matrix(matrix: LabelledMatrix, path: str | Path) -> None:
         When the format cannot hold a model's name; the reason is given.
     """
     suffix = check_matrix_path(path)
-    write: Callable[[LabelledMatrix, Path], None] = import_module(MATRIX_SUFFIXES[suffix]).write
-    write(matrix, Path(path))
+    write: Callable[..., None] = import_module(MATRIX_SUFFIXES[suffix]).write
+    write(matrix, Path(path), **_options(path, suffix, strict))
+
+
+def _options(path: str | Path, suffix: str, strict: bool) -> dict[str, bool]:
+    if strict and suffix != ".phy":
+        raise InputError(f"{str(path)!r}: strict is of PHYLIP files; name it .phy")
+    return {"strict": True} if strict else {}

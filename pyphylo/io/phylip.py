@@ -1,10 +1,13 @@
-"""PHYLIP distance matrices, relaxed: names of any length, without white space.
+"""PHYLIP distance matrices, relaxed and strict.
 
-Written square; read square or lower-triangular, rows wrapped over lines or not.
+Relaxed names are of any length, without white space; strict ones fill ten columns with
+ASCII, blanks inside allowed. Written square; read square or lower-triangular (with or
+without its diagonal), rows wrapped over lines or not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,25 +24,49 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 
-def write(matrix: LabelledMatrix, path: Path) -> None:
-    """Write `matrix`; a name with white space is refused, for a reader would split it."""
-    for name in matrix.ids:
-        if len(name.split()) != 1 or name.split()[0] != name or "\0" in name:
-            raise InputError(
-                f"{name!r}: a PHYLIP name cannot hold white space; rename it or write .csv or .npz"
-            )
+_STRICT = 10
+"""Columns of a strict name."""
+
+
+def write(matrix: LabelledMatrix, path: Path, *, strict: bool = False) -> None:
+    """Write `matrix`; names that a reader would split or cut off are refused."""
+    (_check_strict if strict else _check_relaxed)(matrix.ids)
+    width = _STRICT if strict else 0
 
     def fill(part: Path) -> None:
         with part.open("w", encoding="utf-8", newline="\n") as handle:
             handle.write(f"{len(matrix)}\n")
             for name, row in zip(matrix.ids, matrix.values, strict=True):
                 numbers = map(repr, row.tolist())
-                handle.write(" ".join([name, *numbers]) + "\n")
+                handle.write(" ".join([name.ljust(width), *numbers]) + "\n")
 
     atomic_path(path, fill)
 
 
-def read(path: Path) -> RawMatrix:
+def _check_relaxed(names: Sequence[str]) -> None:
+    for name in names:
+        if len(name.split()) != 1 or name.split()[0] != name or "\0" in name:
+            raise InputError(
+                f"{name!r}: a PHYLIP name cannot hold white space; rename it or write .csv or .npz"
+            )
+
+
+def _check_strict(names: Sequence[str]) -> None:
+    long = [name for name in names if len(name) > _STRICT]
+    if long:
+        raise InputError(
+            f"{len(long)} names are longer than the {_STRICT} characters of strict PHYLIP, "
+            f"{', '.join(map(repr, long[:3]))} among them; rename them or write relaxed"
+        )
+    for name in names:
+        if not (name.isascii() and name.isprintable()) or name.strip() != name:
+            raise InputError(
+                f"{name!r}: a strict PHYLIP name is printable ASCII without blanks at its ends; "
+                "rename it or write .csv or .npz"
+            )
+
+
+def read(path: Path, *, strict: bool = False) -> RawMatrix:
     """Read a matrix."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -49,11 +76,13 @@ def read(path: Path) -> RawMatrix:
     count = lines[0].split()
     if len(count) != 1 or not count[0].isascii() or not count[0].isdigit() or len(count[0]) > 9:
         raise FileFormatError(f"{str(path)!r}, line 1: the number of models must stand here alone")
-    names, rows = _rows(lines, int(count[0]), path)
+    names, rows = _rows(lines, int(count[0]), path, strict)
     return RawMatrix(names, _assemble(names, rows, path))
 
 
-def _rows(lines: list[str], n: int, path: Path) -> tuple[list[str], list[list[float]]]:
+def _rows(
+    lines: list[str], n: int, path: Path, strict: bool
+) -> tuple[list[str], list[list[float]]]:
     """Names and numbers by row. A line whose first word is not a number begins a row."""
     names: list[str] = []
     rows: list[list[float]] = []
@@ -63,7 +92,15 @@ def _rows(lines: list[str], n: int, path: Path) -> tuple[list[str], list[list[fl
             continue
         # Rows are full before the next begins, so a name may look like a number.
         if not rows or _is_full(rows, n) or not _is_number(words[0]):
-            names.append(words.pop(0))
+            if strict:
+                names.append(line[:_STRICT].strip())
+                words = line[_STRICT:].split()
+                if not names[-1]:
+                    raise FileFormatError(
+                        f"{str(path)!r}, line {number}: no name in the first {_STRICT} columns"
+                    )
+            else:
+                names.append(words.pop(0))
             rows.append([])
         if len(rows) > n:
             raise FileFormatError(
@@ -104,6 +141,9 @@ def _assemble(names: list[str], rows: list[list[float]], path: Path) -> NDArray[
     elif lengths == list(range(n)):
         for i, row in enumerate(rows):
             values[i, :i] = values[:i, i] = row
+    elif lengths == list(range(1, n + 1)):
+        for i, row in enumerate(rows):
+            values[i, : i + 1] = values[: i + 1, i] = row
     else:
         i = next((i for i, length in enumerate(lengths) if length != n), 0)
         raise FileFormatError(

@@ -106,10 +106,10 @@ class _Nodes:
                 self.support[node] = math.nan
                 if not name:
                     above = self.name[self.parent[node]] if node else None
+                    place = "a node without a name" if above is None else repr(above)
                     raise InputError(
-                        f"node {node} in preorder, below "
-                        f"{repr(above) if above else 'a node without a name'}, is a tip without a "
-                        "name; name it first"
+                        f"node {node} in preorder, below {place}, is a tip without a name; "
+                        "name it first"
                     )
         return numbered(self.parent, self.name, self.length, self.support)
 
