@@ -170,3 +170,30 @@ def test_in_a_fresh_process():
         in_fresh_process(pp.simulate.family_of, "gpt2")
     with pytest.raises(pp.WorkError, match="killed"):
         in_fresh_process(os._exit, 1)
+
+
+def test_trees_are_measured(capsys):
+    code, out, err = call(
+        capsys, "nj", "--models", 10, 40, "--kind", "language-models", "--threads", 1, 2,
+        "--repeats", 2, "--dtype", "float32", "--condensed", "--method", "bionj", "--json",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert data["command"] == "bench nj"
+    assert [(r["models"], r["threads"]) for r in data["results"]] == [
+        (10, 1), (10, 2), (40, 1), (40, 2),
+    ]  # fmt: skip
+    for r in data["results"]:
+        assert (r["kind"], r["method"], r["dtype"]) == ("language-models", "bionj", "float32")
+        assert r["condensed"] is True
+        assert len(r["seconds"]) == 2
+        pairs = r["models"] * (r["models"] - 1) // 2
+        assert r["pairs_per_s"] == pytest.approx(pairs / statistics.median(r["seconds"]))
+        assert 0 <= r["peak_bytes"] < 100 * MIB
+        assert r["start_seconds"] > 0
+
+
+def test_a_tree_of_two_is_not_measured(capsys):
+    code, _, err = call(capsys, "nj", "--models", 2)
+    assert code == 2
+    assert "neighbor joining needs three models, not 2" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from pyphylo.cli._common import Outcome, add_json, positive, whole
@@ -12,6 +13,9 @@ __all__ = ["SIZES", "add_parser"]
 
 SIZES = {"fast": [200], "regular": [200, 1_000], "large": [200, 1_000, 5_000, 10_000]}
 """Models of the tables that a size measures."""
+NJ_SIZES = {"fast": [1_000], "regular": [1_000, 2_000], "large": [1_000, 2_000, 5_000, 10_000]}
+"""Tips of the trees that a size measures."""
+_KINDS = ("near-additive", "language-models")
 
 
 def add_parser(commands: Any, name: str) -> None:
@@ -21,24 +25,21 @@ def add_parser(commands: Any, name: str) -> None:
     )
     kernels = parser.add_subparsers(title="kernels", metavar="KERNEL", required=True)
     _add_similarity(kernels)
+    _add_nj(kernels)
 
 
-def _add_similarity(kernels: Any) -> None:
-    parser = kernels.add_parser(
-        "similarity",
-        help="all pairs of simulated tables",
-        description="Time and memory of all pairs of simulated tables. Every call starts from a "
-        "table of sparse rows alone; each setting is measured in a process of its own.",
-    )
+def _add_sizes(parser: argparse.ArgumentParser, sizes: Mapping[str, list[int]], what: str) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--size",
-        choices=list(SIZES),
-        help="; ".join(f"{size}: {', '.join(map(str, n))} models" for size, n in SIZES.items())
+        choices=list(sizes),
+        help="; ".join(f"{size}: {', '.join(map(str, n))} {what}" for size, n in sizes.items())
         + "; default fast",
     )
     which.add_argument("--models", type=positive, nargs="+", metavar="N", help="these sizes")
-    parser.add_argument("--genes", type=positive, default=128, metavar="N", help="default 128")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=whole,
@@ -49,8 +50,36 @@ def _add_similarity(kernels: Any) -> None:
     )
     parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="default 5")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+
+
+def _add_similarity(kernels: Any) -> None:
+    parser = kernels.add_parser(
+        "similarity",
+        help="all pairs of simulated tables",
+        description="Time and memory of all pairs of simulated tables. Every call starts from a "
+        "table of sparse rows alone; each setting is measured in a process of its own.",
+    )
+    _add_sizes(parser, SIZES, "models")
+    parser.add_argument("--genes", type=positive, default=128, metavar="N", help="default 128")
+    _add_common(parser)
     add_json(parser)
     parser.set_defaults(run=_similarity)
+
+
+def _add_nj(kernels: Any) -> None:
+    parser = kernels.add_parser(
+        "nj",
+        help="trees of simulated distances",
+        description="Time and memory of trees of simulated distances; each setting is measured in "
+        "a process of its own.",
+    )
+    _add_sizes(parser, NJ_SIZES, "tips")
+    parser.add_argument("--kind", choices=_KINDS, nargs="+", default=list(_KINDS))
+    parser.add_argument("--method", choices=("nj", "bionj"), default="nj")
+    parser.add_argument("--condensed", action="store_true", help="give a triangle of distances")
+    _add_common(parser)
+    add_json(parser)
+    parser.set_defaults(run=_nj)
 
 
 def _similarity(args: argparse.Namespace) -> Outcome:
@@ -92,6 +121,37 @@ def _similarity(args: argparse.Namespace) -> Outcome:
     ]
     title = f"pyphylo {results[0]['version']}, {results[0]['isa']} kernels"
     data = {"command": "bench similarity", "results": results}
+    return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
+
+
+def _nj(args: argparse.Namespace) -> Outcome:
+    from pyphylo._memory import human_bytes
+    from pyphylo.bench.nj import bench_nj
+
+    results = bench_nj(
+        args.models or NJ_SIZES[args.size or "fast"],
+        kinds=args.kind,
+        method=args.method,
+        threads=args.threads,
+        repeats=args.repeats,
+        dtype=args.dtype,
+        condensed=args.condensed,
+    )
+    header = ["tips", "distances", "threads", "start", "median", "pairs/s", "memory"]
+    rows = [
+        [
+            str(r["models"]),
+            r["kind"],
+            str(r["threads"]),
+            f"{r['start_seconds']:.2f} s",
+            f"{statistics.median(r['seconds']):.4f} s",
+            f"{r['pairs_per_s']:.3g}",
+            human_bytes(r["peak_bytes"]),
+        ]
+        for r in results
+    ]
+    title = f"pyphylo {results[0]['version']}, {args.method} in {args.dtype}"
+    data = {"command": "bench nj", "results": results}
     return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
 
 
