@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example may compile a kernel: examples are not timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # The package under test is the installed one: the source tree, which `python -m pytest` puts
 # first, has no compiled core, unless one was built there.

@@ -12,6 +12,7 @@ from scipy.spatial.distance import squareform
 from test_nj import DECIMAL, REAL, TIED, as_mappings, joins_of, matrix
 
 import pyphylo as pp
+from pyphylo.cli import tree as command
 from pyphylo.tree._reference import join_all
 from pyphylo.tree.build import METHODS, build_tree
 
@@ -101,3 +102,7 @@ def test_what_no_tree_can_be_built_of():
             pp.upgma(D)
     with pytest.raises(pp.InputError, match="one of nj, bionj, upgma, bme, not 'wpgma'"):
         build_tree(pp.DistanceMatrix([1.0], ["a", "b"]), "wpgma")
+
+
+def test_the_command_line_offers_every_method():
+    assert command._METHODS == METHODS

@@ -13,8 +13,8 @@ from pyphylo.errors import InputError
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
     from pyphylo.distance import DistanceMatrix
+    from pyphylo.io.metadata import Lineage
     from pyphylo.similarity import SimilarityMatrix
-    from pyphylo.tree.by_metadata import Rows
     from pyphylo.tree.tree import Tree
 
 __all__ = ["add_parser"]
@@ -120,20 +120,19 @@ def _built(
     args: argparse.Namespace, distances: DistanceMatrix, table: AlleleTable | None
 ) -> tuple[Tree, str, dict[str, Any]]:
     """The tree that was asked for, what there is to say of it, and the same for programs."""
-    from pyphylo.io.metadata import read_metadata
+    from pyphylo.io.metadata import read_lineage
     from pyphylo.tree.build import build_tree
     from pyphylo.tree.by_metadata import knows_parents
 
-    rows = (
-        {} if args.metadata is None or not args.living_ancestors else read_metadata(args.metadata)
-    )
-    if args.living_ancestors and not knows_parents(distances.ids, rows):
+    known = args.metadata if args.living_ancestors and args.metadata is not None else {}
+    lineage = read_lineage(known)
+    if args.living_ancestors and not knows_parents(distances.ids, lineage):
         if table is not None or args.method != "nj":
             raise InputError(
                 "--bootstrap and --method are of use with --living-ancestors only where --metadata "
                 "names base models: otherwise the distances tell the ancestors, in a way of its own"
             )
-        return _by_distances(args, distances, rows), "", {}
+        return _by_distances(args, distances, lineage), "", {}
     tree, remarks, facts = build_tree(
         distances, args.method, negative=args.negative, n_threads=args.threads
     )
@@ -143,22 +142,22 @@ def _built(
     if args.root is not None:
         tree = tree.root_at(args.root)
     if args.living_ancestors:
-        tree = _contracted(args, distances, tree, rows)
+        tree = _contracted(args, distances, tree, lineage)
     return tree, remarks + strength, {**facts, **counts}
 
 
-def _by_distances(args: argparse.Namespace, distances: DistanceMatrix, rows: Rows) -> Tree:
+def _by_distances(args: argparse.Namespace, distances: DistanceMatrix, lineage: Lineage) -> Tree:
     """The tree whose ancestors the distances tell."""
     from pyphylo.tree.ancestors import living_ancestor_tree
     from pyphylo.tree.by_metadata import knows_root
 
     midpoint = args.root == "midpoint"
-    known = None if midpoint or not knows_root(distances.ids, rows) else rows
+    known = None if midpoint or not knows_root(distances.ids, lineage) else lineage
     return living_ancestor_tree(distances, root=None if midpoint else args.root, metadata=known)
 
 
 def _contracted(
-    args: argparse.Namespace, distances: DistanceMatrix, tree: Tree, rows: Rows
+    args: argparse.Namespace, distances: DistanceMatrix, tree: Tree, lineage: Lineage
 ) -> Tree:
     """The tree with declared parents as inner nodes."""
     from pyphylo.tree.ancestors import branch_error, contract_ancestors
@@ -167,7 +166,7 @@ def _contracted(
     unbiased = distances.provenance.get("estimator") == "unbiased"
     tolerance = 2 * branch_error(distances) if unbiased else None
     rooted = args.root is not None or args.method == "upgma"
-    return contract_ancestors(tree, rows, tolerance=tolerance, rooted=rooted)
+    return contract_ancestors(tree, lineage, tolerance=tolerance, rooted=rooted)
 
 
 def _matrices(path: str | Path, *, similarity: bool) -> tuple[SimilarityMatrix, DistanceMatrix]:

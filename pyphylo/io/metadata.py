@@ -89,7 +89,7 @@ def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
 
     Parameters
     ----------
-    metadata : path, DataFrame or mapping
+    metadata : path, DataFrame, mapping or Lineage
         A CSV file or a frame with a column ``model``, or rows by model; columns
         ``base_model``, ``date`` (YYYY, YYYY-MM or YYYY-MM-DD) and ``params_b``
         (billions), each of which may be missing or have empty cells.
@@ -106,6 +106,8 @@ def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
     -----
     O(rows) time.
     """
+    if isinstance(metadata, Lineage):
+        return metadata
     rows, where = _rows(metadata)
     parents, dates, sizes = {}, {}, {}
     for model, row in rows.items():

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
+from pyphylo.tree._tree_kernels import children_of
 
 __all__ = ["normal_matrix"]
 
@@ -30,16 +31,7 @@ def normal_matrix(
     ndarray, shape (n_nodes - 1, n_nodes - 1)
     """
     n_tips, n = len(weights), len(parent)
-    first = np.zeros(n + 1, np.int64)
-    for v in range(n - 1):
-        first[parent[v] + 1] += 1
-    for v in range(n):
-        first[v + 1] += first[v]
-    free = first[:n].copy()
-    below = np.empty(n - 1, np.int64)
-    for v in range(n - 1):
-        below[free[parent[v]]] = v
-        free[parent[v]] += 1
+    first, below = children_of(parent)
 
     N = np.zeros((n - 1, n - 1))
     N[:n_tips, :n_tips] = weights

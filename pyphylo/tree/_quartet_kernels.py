@@ -16,25 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
+from pyphylo.tree._tree_kernels import children_of
 
 __all__ = ["compare_quartets", "resolved_quartets"]
-
-
-@compiled
-def _children(parent: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The children of v are ``below[first[v]:first[v + 1]]``."""
-    n = len(parent)
-    first = np.zeros(n + 1, np.int64)
-    for v in range(n - 1):
-        first[parent[v] + 1] += 1
-    for v in range(n):
-        first[v + 1] += first[v]
-    free = first[:n].copy()
-    below = np.empty(n - 1, np.int64)
-    for v in range(n - 1):
-        below[free[parent[v]]] = v
-        free[parent[v]] += 1
-    return first, below
 
 
 @compiled
@@ -46,7 +30,7 @@ def _pairs(k: int) -> int:
 def resolved_quartets(parent: NDArray[np.int32], size: NDArray[np.int64], n_tips: int) -> int:
     """How many sets of four tips a tree resolves; `size` counts the tips below nodes. O(n)."""
     n = len(parent)
-    first, below = _children(parent)
+    first, below = children_of(parent)
     twice = 0
     for u in range(n_tips, n):
         up = n_tips - size[u]
@@ -78,8 +62,8 @@ def compare_quartets(
     four: from either pair here and either pair there.
     """
     n_tips, n, n_other = len(order), len(parent), len(other)
-    first, below = _children(parent)
-    other_first, other_below = _children(other)
+    first, below = children_of(parent)
+    other_first, other_below = children_of(other)
     most = np.max(first[1:] - first[:n])
     most_other = np.max(other_first[1:] - other_first[:n_other])
     # common[i, v]: how many tips are below both the i-th child of u and v.

@@ -15,6 +15,7 @@ from pyphylo._jit import compiled
 __all__ = [
     "branch_deviations",
     "branches",
+    "children_of",
     "compare_splits",
     "crossing_sums",
     "day_table",
@@ -26,6 +27,23 @@ __all__ = [
 _NO_DISTANCE = 1e-100
 """Path lengths up to this part of the longest branch count as none: their inverse squares would
 overflow."""
+
+
+@compiled
+def children_of(parent: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The children of v are ``below[first[v]:first[v + 1]]``."""
+    n = len(parent)
+    first = np.zeros(n + 1, np.int64)
+    for v in range(n - 1):
+        first[parent[v] + 1] += 1
+    for v in range(n):
+        first[v + 1] += first[v]
+    free = first[:n].copy()
+    below = np.empty(n - 1, np.int64)
+    for v in range(n - 1):
+        below[free[parent[v]]] = v
+        free[parent[v]] += 1
+    return first, below
 
 
 @compiled

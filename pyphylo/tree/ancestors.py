@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo.errors import InputError, PyphyloWarning
+from pyphylo.io.metadata import read_lineage
 from pyphylo.tree._graph import Branch, Contraction
-from pyphylo.tree.by_metadata import declared_parents, founders_in, metadata_rows, root_by
+from pyphylo.tree.by_metadata import founders_in, root_by
 from pyphylo.tree.tree import Tree
 
 if TYPE_CHECKING:
@@ -118,11 +119,12 @@ def living_ancestor_tree(
             stacklevel=2,
         )
     error = _latent.branch_noise(values) if error is None else _checked_length("error", error)
-    rows = {} if metadata is None else metadata_rows(metadata)
+    lineage = read_lineage({} if metadata is None else metadata)
     founders = [root] if root is not None else []
     if root is None and metadata is not None:
-        founders = founders_in(set(D.ids), rows)
-    dates = [str(rows.get(name, {}).get("date") or "") for name in D.ids]
+        founders = founders_in(set(D.ids), lineage)
+    days = [lineage.dates.get(name) for name in D.ids]
+    dates = ["" if day is None else day[0].isoformat() for day in days]
     if len(founders) > 1 and all(dates):
         founders = [min(zip(dates, D.ids, strict=True))[1]]
     top = D.ids.index(founders[0]) if len(founders) == 1 else int(values.sum(axis=0).argmin())
@@ -150,8 +152,8 @@ def contract_ancestors(
     Parameters
     ----------
     tree : Tree
-    metadata : mapping of str to mapping, or DataFrame
-        With ``base_model``, as `pyphylo.io.metadata.read_metadata` gives it.
+    metadata : path, DataFrame or mapping
+        With ``base_model``, as `pyphylo.io.metadata.read_lineage` takes it.
     tolerance : float, optional
         How far from its tip a parent may be said to be: twice `branch_error` of unbiased
         distances, say. By default (for plug-in distances, which give every model a
@@ -172,8 +174,8 @@ def contract_ancestors(
     """
     if tolerance is not None:
         tolerance = _checked_length("tolerance", tolerance)
-    rows = metadata_rows(metadata)
-    declared = declared_parents(rows)
+    lineage = read_lineage(metadata)
+    declared = lineage.parents
     names = {name for name in (*tree.tips, *tree.labels) if name is not None}
     children: dict[str, list[str]] = {}
     for child in tree.tips:
@@ -182,7 +184,7 @@ def contract_ancestors(
     if not children:
         raise InputError("no model of the tree declares another of it as base_model")
     if not rooted:
-        tree = root_by(tree, rows)
+        tree = root_by(tree, lineage)
     up, length = tree.parent.tolist(), np.nan_to_num(tree.length).tolist()
     found = []
     for name in sorted(children.keys() & set(tree.tips)):

@@ -135,7 +135,7 @@ def _search(
     values: NDArray[np.floating[Any]], n: int, dtype: str, n_threads: int, *, variances: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The joins, in order: children of node n + t, and their branch lengths."""
-    from pyphylo.tree import _kernels
+    from pyphylo.tree import _nj_kernels
 
     copies = 2 if variances else 1
     require_memory(
@@ -160,17 +160,17 @@ def _search(
         np.fill_diagonal(work, 0.0)
         spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
         with ThreadPoolExecutor(min(n_threads, len(spans))) as pool:
-            for done in [pool.submit(_kernels.sum_rows, work, R, *span) for span in spans]:
+            for done in [pool.submit(_nj_kernels.sum_rows, work, R, *span) for span in spans]:
                 done.result()
             np.divide(R, n - 2, out=u)
             np.fill_diagonal(work, np.inf)
-            pad = _kernels.padding(largest, float(np.abs(u).max()))
+            pad = _nj_kernels.padding(largest, float(np.abs(u).max()))
             for done in [
-                pool.submit(_kernels.scan_rows, work, R, u, pad, low, partner, *span)
+                pool.submit(_nj_kernels.scan_rows, work, R, u, pad, low, partner, *span)
                 for span in spans
             ]:
                 done.result()
-    finished = _kernels.join_all(work, spread, R, u, low, partner, largest, children, lengths)
+    finished = _nj_kernels.join_all(work, spread, R, u, low, partner, largest, children, lengths)
     if not (finished and np.isfinite(lengths).all()):
         raise _overflow(values, n, dtype)
     return children, lengths
