@@ -6,6 +6,7 @@ import itertools
 import math
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -453,11 +454,13 @@ def test_interrupting_ends_at_once():
     def interrupted(D):
         if next(calls) == 3:
             signal.raise_signal(signal.SIGINT)
+        # Long enough that the other threads do not keep the interpreter from the main one.
+        time.sleep(0.01)
         return pp.neighbor_joining(D, n_threads=1)
 
     with pytest.raises(KeyboardInterrupt):
         bootstrap_support(table, tree, n=2000, method=interrupted, n_threads=2)
-    assert next(calls) < 1500
+    assert next(calls) < 1000
     assert threading.active_count() == begun
 
 
@@ -466,8 +469,6 @@ def test_a_bar_on_request_only(capsys):
     tree = pp.neighbor_joining(pp.nei_distance(table))
 
     def slow(D):
-        import time
-
         time.sleep(0.005)
         return pp.neighbor_joining(D)
 

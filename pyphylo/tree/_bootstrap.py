@@ -107,8 +107,7 @@ class Bootstrap:
                     yield done.result()
             finally:
                 # After an error or Ctrl-C only the trees being built are waited for.
-                for left in waiting:
-                    left.cancel()
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _trees_that_fit(self) -> int:
         """Trees that memory leaves room to build at once."""
