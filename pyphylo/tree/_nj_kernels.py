@@ -10,21 +10,25 @@ which is the same number for (i, j) and (j, i). The pair with the smallest Q is 
 equals the lexicographically smallest (i, j) with i < j. Nothing here reorders or fuses
 arithmetic, so the slow version in `_reference.py` makes the same choices bit for bit.
 
-How most rows are skipped
--------------------------
-With u_k = R_k / c, minimising Q is minimising d(i, j) - u_i - u_j. Every live row i keeps
+How most of the matrix is skipped
+---------------------------------
+With u_k = R_k / c, minimising Q is minimising d(i, j) - u_i - u_j. A pair i < j belongs to row i,
+whose slots beyond i are cut into blocks. In real numbers every live row i keeps
 
-    low_i <= d(i, j) - u_j   for every live j other than i       (the invariant, in real numbers)
+    low_i                       <= d(i, j) - u_j   for every live j > i
+    bounds[b, i] - fallen[b]    <= d(i, j) - u_j   for every live j > i in block b
 
 so that low_i - u_i bounds all of the row's pairs from below, and a partner whose Q is an upper
-bound on the smallest. A join removes two nodes, which can only raise the left side; it raises
-u_j by at most `rise`, so low_i falls by that much; and it makes one new node, which is compared
-with every low_i. Only rows whose bound undercuts the best partner's Q are scanned again.
+bound on the smallest. A join removes two nodes, which can only raise the right sides; it raises
+the u_j of a block by at most some `rise`, by which the block's bounds fall (all at once: `fallen`
+adds the rises up) and low_i by the largest of them; and it makes one new node, which is compared
+with every row before it and is scanned itself. Only blocks whose bound undercuts the best
+partner's Q are read again.
 
-Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| over all live nodes,
-each of the fewer than eight operations between a Q and a bound errs by at most eps W, so bounds
-are lowered by pad = 8 eps W: a row is then skipped only if none of its pairs can attain the
-smallest Q, and ties are decided among rows that were all scanned.
+Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| + |fallen| over all
+live nodes and blocks, each of the fewer than eight operations between a Q and a bound errs by at
+most eps W, so bounds are lowered by pad = 8 eps W: a block is then skipped only if none of its
+pairs can attain the smallest Q, and ties are decided among pairs that were all read.
 """
 
 from __future__ import annotations
@@ -38,14 +42,15 @@ from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
 
-__all__ = ["join_all", "padding", "scan_rows", "sum_rows"]
+__all__ = ["BLOCK", "join_all", "padding", "scan_rows", "sum_rows"]
 
 _DEAD = -np.inf
 """The row sum of a slot whose node was joined: it makes every Q of the slot +inf."""
 _EPS = 2.0**-52
 _TINY = 1e-300
 """Keeps the padding above zero where eps W underflows."""
-_BLOCK = 1024
+BLOCK = 256
+"""Slots that share a bound in every row."""
 _CHUNK = 64
 
 
@@ -78,9 +83,9 @@ def _larger(typing_context: Any, left: Any, right: Any) -> Any:
 
 
 @compiled
-def padding(largest: float, size_u: float) -> float:
-    """How far a bound is lowered for rounding, with |d| <= largest and |u| <= size_u."""
-    return 8.0 * _EPS * (largest + 2.0 * size_u) + _TINY
+def padding(largest: float, size_u: float, fallen: float) -> float:
+    """How far a bound is lowered for rounding: with |d| <= largest, |u| <= size_u, and `fallen`."""
+    return 8.0 * _EPS * (largest + 2.0 * size_u + fallen) + _TINY
 
 
 @compiled
@@ -109,24 +114,45 @@ def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -
 
 
 @compiled
-def _scan(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> tuple[float, int]:
-    """The smallest Q of a row and the first slot that attains it."""
+def _scan(
+    row: NDArray[Any],
+    R: NDArray[np.float64],
+    c: float,
+    k: int,
+    own: float,
+    limit: float,
+    pad: float,
+    bounds: NDArray[np.float64],
+    fallen: NDArray[np.float64],
+) -> tuple[float, float, int]:
+    """Read the blocks of row k that may hold a pair with d - u_i - u_j <= limit.
+
+    Returns the row's bound, the smallest Q read and the first slot that attains it. `own` is u_k.
+    """
     m = R.shape[0]
     best = np.inf
-    start = 0
-    for s in range(0, m, _BLOCK):
-        e = min(m, s + _BLOCK)
-        value = _smallest(row[s:e], R[s:e], c, own)
-        if value < best:
-            best = value
-            start = s
-    for s in range(start, min(m, start + _BLOCK), _CHUNK):
+    low = np.inf
+    start = k + 1
+    for b in range((k + 1) // BLOCK, (m + BLOCK - 1) // BLOCK):
+        known = bounds[b, k] - fallen[b]
+        if known - own <= limit:
+            s = max(k + 1, b * BLOCK)
+            e = min(m, (b + 1) * BLOCK)
+            q = _smallest(row[s:e], R[s:e], c, R[k])
+            known = (q / c + own) - pad
+            bounds[b, k] = known + fallen[b]
+            if q < best:
+                best = q
+                start = s
+                limit = min(limit, q / c + pad)
+        low = min(low, known)
+    for s in range(start, min(m, start + BLOCK), _CHUNK):
         e = min(m, s + _CHUNK)
-        if _smallest(row[s:e], R[s:e], c, own) == best:
+        if _smallest(row[s:e], R[s:e], c, R[k]) == best:
             for j in range(s, e):
-                if c * row[j] - (own + R[j]) == best:
-                    return best, j
-    return best, start
+                if c * row[j] - (R[k] + R[j]) == best:
+                    return low, best, j
+    return low, best, k
 
 
 @compiled
@@ -136,40 +162,52 @@ def scan_rows(
     u: NDArray[np.float64],
     pad: float,
     low: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+    near: NDArray[np.float64],
     partner: NDArray[np.int64],
     first: int,
     last: int,
 ) -> None:
-    """Bound and partner of the rows first <= i < last, before the first join."""
-    c = float(R.shape[0] - 2)
+    """Bounds and partner of the rows first <= i < last, all blocks read; nothing has fallen."""
+    m = R.shape[0]
+    c = float(m - 2)
+    fallen = np.zeros(bounds.shape[0])
     for i in range(first, last):
-        q, j = _scan(D[i], R, c, R[i])
-        low[i] = (q / c + u[i]) - pad
-        partner[i] = j
+        bounds[:, i] = -np.inf
+        low[i], _, partner[i] = _scan(D[i, :m], R, c, i, u[i], np.inf, pad, bounds, fallen)
+        near[i] = D[i, partner[i]]
 
 
 @compiled
-def _refresh_u(R: NDArray[np.float64], u: NDArray[np.float64], c: float) -> tuple[float, float]:
-    """Set u = R / c; the largest rise of a u, and the largest |u| before or after.
+def _refresh_u(
+    R: NDArray[np.float64], u: NDArray[np.float64], c: float, rises: NDArray[np.float64]
+) -> float:
+    """Set u = R / c and each block's largest rise of a u; the largest |u| before or after.
 
     A dead slot's u is -inf and a new node's old u is +inf: neither counts.
     """
-    rise = -np.inf
     size = 0.0
-    for k in range(R.shape[0]):
-        new = R[k] / c
-        old = u[k]
-        dead = R[k] == _DEAD
-        rise = _larger(_DEAD if dead else new - old, rise)
-        size = _larger(0.0 if dead else abs(new), size)
-        size = _larger(0.0 if (dead or old == np.inf) else abs(old), size)
-        u[k] = new
-    return rise, size
+    m = R.shape[0]
+    for b in range((m + BLOCK - 1) // BLOCK):
+        sums = R[b * BLOCK : min(m, (b + 1) * BLOCK)]
+        part = u[b * BLOCK : min(m, (b + 1) * BLOCK)]
+        rise = -np.inf
+        for k in range(sums.shape[0]):
+            new = sums[k] / c
+            old = part[k]
+            dead = sums[k] == _DEAD
+            rise = _larger(_DEAD if dead else new - old, rise)
+            size = _larger(0.0 if dead else abs(new), size)
+            size = _larger(0.0 if (dead or old == np.inf) else abs(old), size)
+            part[k] = new
+        rises[b] = 0.0 if rise == -np.inf else rise
+    return size
 
 
 @compiled
-def _fold_new_node(
+def _admit(
     low: NDArray[np.float64],
+    bounds: NDArray[np.float64],
     partner: NDArray[np.int64],
     near: NDArray[np.float64],
     row: NDArray[Any],
@@ -177,12 +215,14 @@ def _fold_new_node(
     drop: float,
     floor: float,
     shift: float,
+    fallen: float,
 ) -> None:
-    """Lower every bound by `drop`, though never below `floor`, and admit the new node `a`.
+    """Lower the bounds of rows before the new node `a` by `drop`, and admit it to them.
 
-    The new node's terms are row[k] - shift. `near` is the distance to the partner.
+    No bound falls below `floor`. The new node's terms are row[k] - shift; `bounds` and `fallen`
+    are of its block. `near` is the distance to the partner.
     """
-    for k in range(low.shape[0]):
+    for k in range(a):
         distance = np.float64(row[k])
         old = _larger(low[k] - drop, floor)
         new = distance - shift
@@ -190,6 +230,7 @@ def _fold_new_node(
         near[k] = distance if (closer or partner[k] == a) else near[k]
         partner[k] = a if closer else partner[k]
         low[k] = new if closer else old
+        bounds[k] = _smaller(new + fallen, bounds[k])
 
 
 @compiled
@@ -315,13 +356,8 @@ def _compact(
     D: NDArray[Any],
     V: NDArray[Any],
     R: NDArray[np.float64],
-    u: NDArray[np.float64],
-    low: NDArray[np.float64],
-    near: NDArray[np.float64],
-    partner: NDArray[np.int64],
     ident: NDArray[np.int64],
     keep: NDArray[np.int64],
-    place: NDArray[np.int64],
 ) -> int:
     """Close the gaps that dead slots left, keeping the order; the number of slots now.
 
@@ -329,9 +365,7 @@ def _compact(
     """
     live = 0
     for k in range(R.shape[0]):
-        place[k] = -1
         if R[k] != _DEAD:
-            place[k] = live
             keep[live] = k
             live += 1
     _close_gaps(D, keep[:live])
@@ -339,14 +373,7 @@ def _compact(
         _close_gaps(V, keep[:live])
     for i in range(live):
         D[i, i] = 0.0
-    for i in range(live):
-        k = keep[i]
-        u[i] = u[k]
-        low[i] = low[k]
-        ident[i] = ident[k]
-        alive = place[partner[k]] >= 0
-        near[i] = near[k] if alive else np.inf
-        partner[i] = place[partner[k]] if alive else i
+        ident[i] = ident[keep[i]]
     sum_rows(D, R[:live], 0, live)
     for i in range(live):
         D[i, i] = np.inf
@@ -360,6 +387,8 @@ def join_all(
     R: NDArray[np.float64],
     u: NDArray[np.float64],
     low: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+    near: NDArray[np.float64],
     partner: NDArray[np.int64],
     largest: float,
     children: NDArray[np.int64],
@@ -373,7 +402,8 @@ def join_all(
         Distances, symmetric, with +inf on the diagonal.
     V : (n, n) array, overwritten, or (0, 0)
         BIONJ's variances; without them, neighbor joining's averages are taken.
-    R, u, low, partner : (n,) arrays, overwritten
+    R, u, low, near, partner : (n,) arrays, overwritten
+    bounds : (blocks, n) array, overwritten
         Row sums, R / (n - 2), and what `scan_rows` found. Unused where n is 3.
     largest : float
         At least every absolute distance.
@@ -393,37 +423,37 @@ def join_all(
     n = D.shape[0]
     ident = np.arange(n)
     rows = np.empty(n, np.int64)
-    place = np.empty(n, np.int64)
-    near = np.empty(n)
     joined = np.empty(n, D.dtype)
-    for k in range(n):
-        near[k] = D[k, partner[k]]
+    rises = np.zeros(bounds.shape[0])
+    fallen = np.zeros(bounds.shape[0])
     m = n
     live = n
     a = -1
-    size_u = 0.0
-    for k in range(n):
-        size_u = max(size_u, abs(u[k]))
+    size_u = np.abs(u).max()
     while live > 3:
         c = float(live - 2)
-        rise = 0.0
         if a >= 0:
-            rise, size_u = _refresh_u(R[:m], u[:m], c)
-        pad = padding(largest, size_u)
+            size_u = _refresh_u(R[:m], u[:m], c, rises)
+        pad = padding(largest, size_u, np.abs(fallen).max() + np.abs(rises).max())
         if a >= 0:
+            drop = rises[: (m + BLOCK - 1) // BLOCK].max() + pad
+            for b in range(fallen.shape[0]):
+                fallen[b] += rises[b] + pad
             # No d - u is below the floor, so no bound needs to be.
             floor = -(largest + 2.0 * size_u + pad)
-            _fold_new_node(
-                low[:m], partner[:m], near[:m], D[a, :m], a, rise + pad, floor, u[a] + pad
-            )
-            q, j = _scan(D[a, :m], R[:m], c, R[a])
-            low[a] = (q / c + u[a]) - pad
-            partner[a] = j
-            near[a] = D[a, j]
+            block = a // BLOCK
+            _admit(
+                low[:m], bounds[block], partner[:m], near[:m], D[a, :m], a, drop, floor,
+                u[a] + pad, fallen[block],
+            )  # fmt: skip
+            for k in range(a, m):
+                low[k] = max(low[k] - drop, floor)
+            bounds[:, a] = -np.inf
+            low[a], _, partner[a] = _scan(D[a, :m], R[:m], c, a, u[a], np.inf, pad, bounds, fallen)
+            near[a] = D[a, partner[a]]
 
-        # Rows are visited in order and only a smaller Q replaces the pair found: the first row
-        # that attains the smallest Q is the smaller slot of its pair, and `_scan` returns the
-        # first slot of the row, so the pair is lexicographically first among equals.
+        # Rows are visited in order and only a smaller Q replaces the pair found: the pair is
+        # lexicographically first among equals, for `_scan` returns the first slot of a row.
         bound = _best_partner(near[:m], partner[:m], R[:m], c)
         count = _candidates(low[:m], u[:m], bound / c + pad, rows)
         found = np.inf
@@ -431,12 +461,13 @@ def join_all(
         b = -1
         for t in range(count):
             k = rows[t]
-            if low[k] - u[k] > bound / c + pad:
+            limit = bound / c + pad
+            if low[k] - u[k] > limit:
                 continue
-            q, j = _scan(D[k, :m], R[:m], c, R[k])
-            low[k] = (q / c + u[k]) - pad
-            partner[k] = j
-            near[k] = D[k, j]
+            low[k], q, j = _scan(D[k, :m], R[:m], c, k, u[k], limit, pad, bounds, fallen)
+            if q < c * near[k] - (R[k] + R[partner[k]]):
+                partner[k] = j
+                near[k] = D[k, j]
             bound = min(bound, q)
             if q < found:
                 found = q
@@ -482,12 +513,14 @@ def join_all(
         ident[a] = n + step
         live -= 1
         if 5 * live <= 4 * m:
-            place_a = 0
-            for k in range(a):
-                if R[k] != _DEAD:
-                    place_a += 1
-            m = _compact(D, V, R[:m], u, low, near, partner, ident, rows, place)
-            a = place_a
+            m = _compact(D, V, R[:m], ident, rows)
+            u[:m] = R[:m] / (live - 2)
+            size_u = np.abs(u[:m]).max()
+            rises[:] = 0.0
+            fallen[:] = 0.0
+            pad = padding(largest, size_u, 0.0)
+            scan_rows(D, R[:m], u[:m], pad, low, bounds, near, partner, 0, m)
+            a = -1
 
     last = np.empty(3, np.int64)
     count = 0

@@ -153,6 +153,8 @@ def _search(
     R = np.zeros(n)
     u = np.zeros(n)
     low = np.zeros(n)
+    near = np.zeros(n)
+    bounds = np.empty((-(-n // _kernels.BLOCK), n))
     partner = np.zeros(n, np.int64)
     children = np.empty((n - 2, 3), np.int64)
     lengths = np.empty((n - 2, 3))
@@ -164,13 +166,15 @@ def _search(
                 done.result()
             np.divide(R, n - 2, out=u)
             np.fill_diagonal(work, np.inf)
-            pad = _nj_kernels.padding(largest, float(np.abs(u).max()))
+            pad = _nj_kernels.padding(largest, float(np.abs(u).max()), 0.0)
             for done in [
-                pool.submit(_nj_kernels.scan_rows, work, R, u, pad, low, partner, *span)
+                pool.submit(_nj_kernels.scan_rows, work, R, u, pad, low, bounds, near, partner, *span)
                 for span in spans
             ]:
                 done.result()
-    finished = _nj_kernels.join_all(work, spread, R, u, low, partner, largest, children, lengths)
+    finished = _nj_kernels.join_all(
+        work, spread, R, u, low, bounds, near, partner, largest, children, lengths
+    )
     if not (finished and np.isfinite(lengths).all()):
         raise _overflow(values, n, dtype)
     return children, lengths
