@@ -146,6 +146,8 @@ def _scan(
                 start = s
                 limit = min(limit, q / c + pad)
         low = min(low, known)
+    if best == np.inf:
+        return low, best, k
     for s in range(start, min(m, start + BLOCK), _CHUNK):
         e = min(m, s + _CHUNK)
         if _smallest(row[s:e], R[s:e], c, R[k]) == best:
