@@ -154,7 +154,7 @@ def _search(
     u = np.zeros(n)
     low = np.zeros(n)
     near = np.zeros(n)
-    bounds = np.empty((-(-n // _kernels.BLOCK), n))
+    bounds = np.empty((-(-n // _nj_kernels.BLOCK), n))
     partner = np.zeros(n, np.int64)
     children = np.empty((n - 2, 3), np.int64)
     lengths = np.empty((n - 2, 3))
