@@ -2,28 +2,37 @@
 
 What is minimised
 -----------------
-With `m` live nodes, `c = m - 2`, float64 row sums `R` and stored distances `d`,
+With `live` live nodes, `c = live - 2`, float64 row sums `R` and stored distances `d`,
 
     Q(i, j) = c d(i, j) - (R_i + R_j)          rounded to float64 after each operation,
 
 which is the same number for (i, j) and (j, i). The pair with the smallest Q is joined; among
-equals the lexicographically smallest (i, j) with i < j. Nothing here reorders or fuses
+equals the one whose places come first, lexicographically. A tip's place is its place in the
+matrix, a new node takes the smaller place of the two it joins. Nothing here reorders or fuses
 arithmetic, so the slow version in `_reference.py` makes the same choices bit for bit.
+
+Where distances lie
+-------------------
+Nodes are numbered by age: tips from the last to the first (which makes a condensed matrix read
+backwards a triangle of rows), then joined nodes as they come. Node i's row holds its distances
+to the nodes before it, row after row in one stretch of memory; a new node's row is put behind
+the last. So a pair belongs to its younger node and no row ever changes. Rows of joined nodes
+stay until memory for another row runs out or a fifth of the nodes are dead; then the gaps are
+closed, and row sums are taken afresh, which ends the rounding that updates gather.
 
 How most of the matrix is skipped
 ---------------------------------
-With u_k = R_k / c, minimising Q is minimising d(i, j) - u_i - u_j. A pair i < j belongs to row i,
-whose slots beyond i are cut into blocks. In real numbers every live row i keeps
+With u_k = R_k / c, minimising Q is minimising d(i, j) - u_i - u_j. A row is cut into blocks. In
+real numbers every live row i keeps
 
-    low_i                       <= d(i, j) - u_j   for every live j > i
-    bounds[b, i] - fallen[b]    <= d(i, j) - u_j   for every live j > i in block b
+    low_i                       <= d(i, j) - u_j   for every live j before i
+    bounds[i, b] - fallen[b]    <= d(i, j) - u_j   for every live j before i in block b
 
 so that low_i - u_i bounds all of the row's pairs from below, and a partner whose Q is an upper
-bound on the smallest. A join removes two nodes, which can only raise the right sides; it raises
+bound on the smallest. A join removes two nodes, which can only raise the right sides, and raises
 the u_j of a block by at most some `rise`, by which the block's bounds fall (all at once: `fallen`
-adds the rises up) and low_i by the largest of them; and it makes one new node, which is compared
-with every row before it and is scanned itself. Only blocks whose bound undercuts the best
-partner's Q are read again.
+adds the rises up) and low_i by the largest of them. The new node's row is read once. Of other
+rows only blocks whose bound undercuts the best partner's Q are read again.
 
 Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| + |fallen| over all
 live nodes and blocks, each of the fewer than eight operations between a Q and a bound errs by at
@@ -42,7 +51,7 @@ from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
 
-__all__ = ["BLOCK", "join_all", "padding", "scan_rows", "sum_rows"]
+__all__ = ["BLOCK", "capacity", "join_all", "pack_square", "padding", "scan_rows", "sum_rows"]
 
 _DEAD = -np.inf
 """The row sum of a slot whose node was joined: it makes every Q of the slot +inf."""
@@ -50,8 +59,7 @@ _EPS = 2.0**-52
 _TINY = 1e-300
 """Keeps the padding above zero where eps W underflows."""
 BLOCK = 256
-"""Slots that share a bound in every row."""
-_CHUNK = 64
+"""Nodes that share a bound in every row."""
 
 
 def _select(builder: Any, comparison: str, left: Any, right: Any) -> Any:
@@ -89,19 +97,79 @@ def padding(largest: float, size_u: float, fallen: float) -> float:
 
 
 @compiled
-def sum_rows(D: NDArray[Any], R: NDArray[np.float64], first: int, last: int) -> None:
-    """R[i] = sum of D[k, i] over all slots k of R in order, for first <= i < last.
+def capacity(n: int) -> int:
+    """Nodes whose rows memory is taken for: n tips and some new ones."""
+    return n + max(1, n // 8)
 
-    The diagonal must be zero. Adding row by row keeps each sum's order while
-    neighbouring sums are taken together.
+
+@compiled
+def _room(n: int, live: int) -> int:
+    """Joins before gaps are closed, of `live` nodes without gaps."""
+    return max(1, min(capacity(n) - live, live // 4))
+
+
+@compiled
+def _row(D: NDArray[Any], k: int) -> NDArray[Any]:
+    """Distances of node k to the nodes before it."""
+    start = k * (k - 1) // 2
+    return D[start : start + k]
+
+
+@compiled
+def _between(D: NDArray[Any], i: int, j: int) -> float:
+    """The distance of two nodes."""
+    younger = max(i, j)
+    return np.float64(D[younger * (younger - 1) // 2 + min(i, j)])
+
+
+@compiled
+def pack_square(square: NDArray[Any], D: NDArray[Any], first: int, last: int) -> None:
+    """Fill the rows first <= k < last from a square matrix, the last tip first."""
+    n = square.shape[0]
+    for k in range(first, last):
+        source = square[n - 1 - k]
+        target = _row(D, k)
+        for j in range(k):
+            target[j] = source[n - 1 - j]
+
+
+@compiled
+def _row_sum(row: NDArray[Any]) -> float:
+    """Sum of a row: eight sums of every eighth value, then those in pairs.
+
+    One running sum would wait for every addition; eight keep a fixed order and do not.
     """
-    m = R.shape[0]
-    target = R[first:last]
-    target[:] = 0.0
-    for k in range(m):
-        row = D[k, first:last]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    whole = row.shape[0] // 8 * 8
+    for k in range(0, whole, 8):
+        s0 += row[k]
+        s1 += row[k + 1]
+        s2 += row[k + 2]
+        s3 += row[k + 3]
+        s4 += row[k + 4]
+        s5 += row[k + 5]
+        s6 += row[k + 6]
+        s7 += row[k + 7]
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for k in range(whole, row.shape[0]):
+        total += row[k]
+    return total
+
+
+@compiled
+def sum_rows(D: NDArray[Any], R: NDArray[np.float64], first: int, last: int) -> None:
+    """R[i] = the sum of row i, then of the younger nodes' distances to i by age.
+
+    For first <= i < last.
+    """
+    for k in range(first, R.shape[0]):
+        row = _row(D, k)
+        if k < last:
+            R[k] = _row_sum(row)
+        target = R[first : min(k, last)]
+        part = row[first : min(k, last)]
         for i in range(target.shape[0]):
-            target[i] += row[i]
+            target[i] += part[i]
 
 
 @compiled
@@ -114,47 +182,64 @@ def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -
 
 
 @compiled
+def _first_of(
+    row: NDArray[Any],
+    R: NDArray[np.float64],
+    place: NDArray[np.int64],
+    c: float,
+    own: float,
+    best: float,
+    first: int,
+    last: int,
+) -> int:
+    """The node, first <= j < last, whose Q is `best`; among equals the first place."""
+    found = -1
+    for j in range(first, last):
+        if c * row[j] - (own + R[j]) == best and (found < 0 or place[j] < place[found]):
+            found = j
+    return found
+
+
+@compiled
 def _scan(
     row: NDArray[Any],
     R: NDArray[np.float64],
+    place: NDArray[np.int64],
     c: float,
-    k: int,
     own: float,
     limit: float,
     pad: float,
     bounds: NDArray[np.float64],
     fallen: NDArray[np.float64],
 ) -> tuple[float, float, int]:
-    """Read the blocks of row k that may hold a pair with d - u_i - u_j <= limit.
+    """Read the blocks of a row that may hold a pair with d - u_i - u_j <= limit.
 
-    Returns the row's bound, the smallest Q read and the first slot that attains it. `own` is u_k.
+    Returns the row's bound, the smallest Q read and the node that attains it, -1 where nothing
+    was read. `own` is the row's u.
     """
-    m = R.shape[0]
+    k = row.shape[0]
     best = np.inf
     low = np.inf
-    start = k + 1
-    for b in range((k + 1) // BLOCK, (m + BLOCK - 1) // BLOCK):
-        known = bounds[b, k] - fallen[b]
+    first = 0
+    last = 0
+    for b in range((k + BLOCK - 1) // BLOCK):
+        known = bounds[b] - fallen[b]
         if known - own <= limit:
-            s = max(k + 1, b * BLOCK)
-            e = min(m, (b + 1) * BLOCK)
+            s = b * BLOCK
+            e = min(k, s + BLOCK)
             q = _smallest(row[s:e], R[s:e], c, R[k])
             known = (q / c + own) - pad
-            bounds[b, k] = known + fallen[b]
+            bounds[b] = known + fallen[b]
             if q < best:
                 best = q
-                start = s
+                first = s
                 limit = min(limit, q / c + pad)
+            if q <= best:
+                last = e
         low = min(low, known)
     if best == np.inf:
-        return low, best, k
-    for s in range(start, min(m, start + BLOCK), _CHUNK):
-        e = min(m, s + _CHUNK)
-        if _smallest(row[s:e], R[s:e], c, R[k]) == best:
-            for j in range(s, e):
-                if c * row[j] - (R[k] + R[j]) == best:
-                    return low, best, j
-    return low, best, k
+        return low, best, -1
+    return low, best, _first_of(row, R, place, c, R[k], best, first, last)
 
 
 @compiled
@@ -162,6 +247,7 @@ def scan_rows(
     D: NDArray[Any],
     R: NDArray[np.float64],
     u: NDArray[np.float64],
+    place: NDArray[np.int64],
     pad: float,
     low: NDArray[np.float64],
     bounds: NDArray[np.float64],
@@ -171,13 +257,14 @@ def scan_rows(
     last: int,
 ) -> None:
     """Bounds and partner of the rows first <= i < last, all blocks read; nothing has fallen."""
-    m = R.shape[0]
-    c = float(m - 2)
-    fallen = np.zeros(bounds.shape[0])
+    c = float(R.shape[0] - 2)
+    fallen = np.zeros(bounds.shape[1])
     for i in range(first, last):
-        bounds[:, i] = -np.inf
-        low[i], _, partner[i] = _scan(D[i, :m], R, c, i, u[i], np.inf, pad, bounds, fallen)
-        near[i] = D[i, partner[i]]
+        row = _row(D, i)
+        bounds[i, :] = -np.inf
+        low[i], _, j = _scan(row, R, place, c, u[i], np.inf, pad, bounds[i], fallen)
+        partner[i] = max(j, 0)
+        near[i] = np.inf if j < 0 else row[j]
 
 
 @compiled
@@ -186,7 +273,7 @@ def _refresh_u(
 ) -> float:
     """Set u = R / c and each block's largest rise of a u; the largest |u| before or after.
 
-    A dead slot's u is -inf and a new node's old u is +inf: neither counts.
+    A dead node's u is -inf and a new node's old u is +inf: neither counts.
     """
     size = 0.0
     m = R.shape[0]
@@ -207,32 +294,18 @@ def _refresh_u(
 
 
 @compiled
-def _admit(
-    low: NDArray[np.float64],
-    bounds: NDArray[np.float64],
-    partner: NDArray[np.int64],
-    near: NDArray[np.float64],
-    row: NDArray[Any],
-    a: int,
-    drop: float,
-    floor: float,
-    shift: float,
-    fallen: float,
-) -> None:
-    """Lower the bounds of rows before the new node `a` by `drop`, and admit it to them.
+def _lower(low: NDArray[np.float64], rises: NDArray[np.float64], pad: float, floor: float) -> None:
+    """Lower every row's bound by the largest rise among the blocks it reaches into.
 
-    No bound falls below `floor`. The new node's terms are row[k] - shift; `bounds` and `fallen`
-    are of its block. `near` is the distance to the partner.
+    No bound falls below `floor`.
     """
-    for k in range(a):
-        distance = np.float64(row[k])
-        old = _larger(low[k] - drop, floor)
-        new = distance - shift
-        closer = new < old
-        near[k] = distance if (closer or partner[k] == a) else near[k]
-        partner[k] = a if closer else partner[k]
-        low[k] = new if closer else old
-        bounds[k] = _smaller(new + fallen, bounds[k])
+    m = low.shape[0]
+    drop = -np.inf
+    for b in range((m + BLOCK - 1) // BLOCK):
+        drop = max(drop, rises[b])
+        part = low[b * BLOCK : min(m, (b + 1) * BLOCK)]
+        for k in range(part.shape[0]):
+            part[k] = _larger(part[k] - (drop + pad), floor)
 
 
 @compiled
@@ -263,6 +336,16 @@ def _candidates(
 
 
 @compiled
+def _distances(D: NDArray[Any], a: int, out: NDArray[Any]) -> None:
+    """Distances of node a to all nodes; its own entry is left."""
+    out[:a] = _row(D, a)
+    at = a * (a + 1) // 2 + a
+    for k in range(a + 1, out.shape[0]):
+        out[k] = D[at]
+        at += k
+
+
+@compiled
 def _join_rows(
     first: NDArray[Any],
     second: NDArray[Any],
@@ -270,9 +353,9 @@ def _join_rows(
     R: NDArray[np.float64],
     distance: float,
 ) -> float:
-    """The new node's distances and the other row sums; the largest |distance| made.
+    """The new node's row and the other row sums; the largest |distance| made.
 
-    Both joined nodes are dead already, and dead slots get +inf.
+    Both joined nodes are dead already, and dead nodes get +inf.
     """
     size = 0.0
     for k in range(R.shape[0]):
@@ -306,13 +389,13 @@ def _join_weighted(
     first: NDArray[Any],
     second: NDArray[Any],
     joined: NDArray[Any],
-    variances: tuple[NDArray[Any], NDArray[Any]],
+    variances: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
     R: NDArray[np.float64],
     branches: tuple[float, float],
     between: float,
     weight: float,
 ) -> float:
-    """As `_join_rows`, with BIONJ's weight; also the new node's variances, over the first's.
+    """As `_join_rows`, with BIONJ's weight; also the new node's row of variances.
 
     `branches` are the lengths above the two, `between` their variance.
     """
@@ -320,36 +403,40 @@ def _join_weighted(
     rest = 1.0 - weight
     own = variances[0]
     other = variances[1]
+    new = variances[2]
     for k in range(R.shape[0]):
         x = np.float64(first[k])
         y = np.float64(second[k])
         if R[k] == _DEAD:
             joined[k] = np.inf
+            new[k] = 0.0
             continue
         joined[k] = weight * (x - branches[0]) + rest * (y - branches[1])
         stored = np.float64(joined[k])
         R[k] = R[k] + ((stored - x) - y)
         size = max(size, abs(stored))
-        own[k] = (weight * own[k] + rest * other[k]) - weight * rest * between
+        new[k] = (weight * own[k] + rest * other[k]) - weight * rest * between
     return size
 
 
 @compiled
-def _sum_live(row: NDArray[Any], R: NDArray[np.float64]) -> float:
-    """Sum of a row over live slots, in order."""
-    total = 0.0
+def _sum_live(row: NDArray[Any], R: NDArray[np.float64], scratch: NDArray[np.float64]) -> float:
+    """Sum of a row, dead nodes counting nothing, in the order of `_row_sum`."""
     for k in range(R.shape[0]):
-        total += 0.0 if R[k] == _DEAD else np.float64(row[k])
-    return total
+        scratch[k] = 0.0 if R[k] == _DEAD else np.float64(row[k])
+    return _row_sum(scratch[: R.shape[0]])
 
 
 @compiled
-def _close_gaps(square: NDArray[Any], keep: NDArray[np.int64]) -> None:
-    """Move the rows and columns of `keep`, which ascends, to the front."""
+def _close_gaps(triangle: NDArray[Any], keep: NDArray[np.int64]) -> None:
+    """Move the rows of `keep`, which ascends, to the front, without the others' columns.
+
+    In place: no number is written behind where it was read.
+    """
     for i in range(keep.shape[0]):
-        source = square[keep[i]]
-        target = square[i]
-        for j in range(keep.shape[0]):
+        source = _row(triangle, keep[i])
+        target = _row(triangle, i)
+        for j in range(i):
             target[j] = source[keep[j]]
 
 
@@ -359,12 +446,10 @@ def _compact(
     V: NDArray[Any],
     R: NDArray[np.float64],
     ident: NDArray[np.int64],
+    place: NDArray[np.int64],
     keep: NDArray[np.int64],
 ) -> int:
-    """Close the gaps that dead slots left, keeping the order; the number of slots now.
-
-    Row sums are taken afresh, which ends the rounding that updates have gathered.
-    """
+    """Close the gaps that dead nodes left, keeping the order; the number of nodes now."""
     live = 0
     for k in range(R.shape[0]):
         if R[k] != _DEAD:
@@ -374,20 +459,30 @@ def _compact(
     if V.shape[0] > 0:
         _close_gaps(V, keep[:live])
     for i in range(live):
-        D[i, i] = 0.0
         ident[i] = ident[keep[i]]
+        place[i] = place[keep[i]]
     sum_rows(D, R[:live], 0, live)
-    for i in range(live):
-        D[i, i] = np.inf
     return live
 
 
 @compiled
+def _comes_first(place: NDArray[np.int64], i: int, j: int, a: int, b: int) -> bool:
+    """Whether the pair (i, j) comes before (a, b) by places."""
+    low = min(place[i], place[j])
+    other = min(place[a], place[b])
+    if low != other:
+        return low < other
+    return max(place[i], place[j]) < max(place[a], place[b])
+
+
+@compiled
 def join_all(
+    n: int,
     D: NDArray[Any],
     V: NDArray[Any],
     R: NDArray[np.float64],
     u: NDArray[np.float64],
+    place: NDArray[np.int64],
     low: NDArray[np.float64],
     bounds: NDArray[np.float64],
     near: NDArray[np.float64],
@@ -400,13 +495,15 @@ def join_all(
 
     Parameters
     ----------
-    D : (n, n) array, overwritten
-        Distances, symmetric, with +inf on the diagonal.
-    V : (n, n) array, overwritten, or (0, 0)
+    n : int
+        Tips.
+    D : (N (N - 1) / 2,) array, overwritten, with N = capacity(n)
+        Rows of distances; those of the tips, the last tip first, are filled.
+    V : array as D, overwritten, or (0,)
         BIONJ's variances; without them, neighbor joining's averages are taken.
-    R, u, low, near, partner : (n,) arrays, overwritten
-    bounds : (blocks, n) array, overwritten
-        Row sums, R / (n - 2), and what `scan_rows` found. Unused where n is 3.
+    R, u, place, low, near, partner : (N,) arrays, overwritten
+    bounds : (N, blocks) array, overwritten
+        Row sums, R / (n - 2), places, and what `scan_rows` found, of the tips.
     largest : float
         At least every absolute distance.
     children, lengths : (n - 2, 3) arrays, filled
@@ -422,63 +519,73 @@ def join_all(
     -----
     O(n^2) a join at worst, about O(n) on distances that resemble a tree.
     """
-    n = D.shape[0]
-    ident = np.arange(n)
-    rows = np.empty(n, np.int64)
-    joined = np.empty(n, D.dtype)
-    rises = np.zeros(bounds.shape[0])
-    fallen = np.zeros(bounds.shape[0])
+    N = R.shape[0]
+    ident = np.empty(N, np.int64)
+    for k in range(n):
+        ident[k] = n - 1 - k
+    rows = np.empty(N, np.int64)
+    first = np.empty(N, D.dtype)
+    second = np.empty(N, D.dtype)
+    first_variances = np.empty(N if V.shape[0] > 0 else 0, D.dtype)
+    second_variances = np.empty(N if V.shape[0] > 0 else 0, D.dtype)
+    scratch = np.empty(N)
+    rises = np.zeros(bounds.shape[1])
+    fallen = np.zeros(bounds.shape[1])
     m = n
     live = n
-    a = -1
-    size_u = np.abs(u).max()
+    full = n + _room(n, n)
+    fresh = True
+    size_u = np.abs(u[:n]).max()
     while live > 3:
         c = float(live - 2)
-        if a >= 0:
+        if not fresh:
             size_u = _refresh_u(R[:m], u[:m], c, rises)
         pad = padding(largest, size_u, np.abs(fallen).max() + np.abs(rises).max())
-        if a >= 0:
-            drop = rises[: (m + BLOCK - 1) // BLOCK].max() + pad
-            for b in range(fallen.shape[0]):
-                fallen[b] += rises[b] + pad
-            # No d - u is below the floor, so no bound needs to be.
-            floor = -(largest + 2.0 * size_u + pad)
-            block = a // BLOCK
-            _admit(
-                low[:m], bounds[block], partner[:m], near[:m], D[a, :m], a, drop, floor,
-                u[a] + pad, fallen[block],
-            )  # fmt: skip
-            for k in range(a, m):
-                low[k] = max(low[k] - drop, floor)
-            bounds[:, a] = -np.inf
-            low[a], _, partner[a] = _scan(D[a, :m], R[:m], c, a, u[a], np.inf, pad, bounds, fallen)
-            near[a] = D[a, partner[a]]
-
-        # Rows are visited in order and only a smaller Q replaces the pair found: the pair is
-        # lexicographically first among equals, for `_scan` returns the first slot of a row.
-        bound = _best_partner(near[:m], partner[:m], R[:m], c)
-        count = _candidates(low[:m], u[:m], bound / c + pad, rows)
         found = np.inf
         a = -1
         b = -1
+        if not fresh:
+            for t in range(fallen.shape[0]):
+                fallen[t] += rises[t] + pad
+            # No d - u is below the floor, so no bound needs to be.
+            _lower(low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
+            row = _row(D, m - 1)
+            bounds[m - 1, :] = -np.inf
+            low[m - 1], found, b = _scan(
+                row, R[:m], place, c, u[m - 1], np.inf, pad, bounds[m - 1], fallen
+            )
+            if b < 0:
+                return False
+            a = m - 1
+            partner[a] = b
+            near[a] = row[b]
+
+        # Every row that may hold the smallest Q is read; among equals the first pair stays.
+        best = _best_partner(near[:m], partner[:m], R[:m], c)
+        count = _candidates(low[:m], u[:m], best / c + pad, rows)
         for t in range(count):
             k = rows[t]
-            limit = bound / c + pad
-            if low[k] - u[k] > limit:
+            limit = best / c + pad
+            if k == a or low[k] - u[k] > limit:
                 continue
-            low[k], q, j = _scan(D[k, :m], R[:m], c, k, u[k], limit, pad, bounds, fallen)
+            row = _row(D, k)
+            low[k], q, j = _scan(row, R[:m], place, c, u[k], limit, pad, bounds[k], fallen)
+            if j < 0:
+                continue
             if q < c * near[k] - (R[k] + R[partner[k]]):
                 partner[k] = j
-                near[k] = D[k, j]
-            bound = min(bound, q)
-            if q < found:
+                near[k] = row[j]
+            best = min(best, q)
+            if q < found or (q == found and _comes_first(place, k, j, a, b)):
                 found = q
                 a = k
                 b = j
-        if a < 0 or b <= a:
+        if a < 0:
             return False
+        if place[b] < place[a]:
+            a, b = b, a
 
-        distance = np.float64(D[a, b])
+        distance = _between(D, a, b)
         delta = (R[a] - R[b]) / c
         step = n - live
         children[step, 0] = ident[a]
@@ -488,41 +595,45 @@ def join_all(
         lengths[step, 1] = 0.5 * (distance - delta)
         lengths[step, 2] = 0.0
 
-        # The new node takes a's slot, b's slot dies.
         R[a] = _DEAD
         R[b] = _DEAD
+        joined = _row(D, m)
+        _distances(D, a, first[:m])
+        _distances(D, b, second[:m])
         if V.shape[0] > 0:
-            between = np.float64(V[a, b])
-            weight = _weight(V[a, :m], V[b, :m], R[:m], between, live)
+            _distances(V, a, first_variances[:m])
+            _distances(V, b, second_variances[:m])
+            between = _between(V, a, b)
+            weight = _weight(first_variances[:m], second_variances[:m], R[:m], between, live)
             size = _join_weighted(
-                D[a, :m],
-                D[b, :m],
-                joined[:m],
-                (V[a, :m], V[b, :m]),
+                first[:m],
+                second[:m],
+                joined,
+                (first_variances[:m], second_variances[:m], _row(V, m)),
                 R[:m],
                 (lengths[step, 0], lengths[step, 1]),
                 between,
                 weight,
             )
-            V[:m, a] = V[a, :m]
         else:
-            size = _join_rows(D[a, :m], D[b, :m], joined[:m], R[:m], distance)
+            size = _join_rows(first[:m], second[:m], joined, R[:m], distance)
         largest = max(largest, size)
-        R[a] = _sum_live(joined[:m], R[:m])
-        D[a, :m] = joined[:m]
-        D[:m, a] = joined[:m]
-        u[a] = np.inf
-        ident[a] = n + step
+        R[m] = _sum_live(joined, R[:m], scratch)
+        u[m] = np.inf
+        place[m] = place[a]
+        ident[m] = n + step
+        m += 1
         live -= 1
-        if 5 * live <= 4 * m:
-            m = _compact(D, V, R[:m], ident, rows)
+        fresh = m == full and live > 3
+        if fresh:
+            m = _compact(D, V, R[:m], ident, place, rows)
+            full = m + _room(n, m)
             u[:m] = R[:m] / (live - 2)
             size_u = np.abs(u[:m]).max()
             rises[:] = 0.0
             fallen[:] = 0.0
             pad = padding(largest, size_u, 0.0)
-            scan_rows(D, R[:m], u[:m], pad, low, bounds, near, partner, 0, m)
-            a = -1
+            scan_rows(D, R[:m], u[:m], place, pad, low, bounds, near, partner, 0, m)
 
     last = np.empty(3, np.int64)
     count = 0
@@ -530,12 +641,14 @@ def join_all(
         if R[k] != _DEAD:
             last[count] = k
             count += 1
-    x = last[0]
-    y = last[1]
-    z = last[2]
-    d_xy = np.float64(D[x, y])
-    d_xz = np.float64(D[x, z])
-    d_yz = np.float64(D[y, z])
+    # By place, as every other pair.
+    for _ in range(2):
+        for i in range(2):
+            if place[last[i + 1]] < place[last[i]]:
+                last[i], last[i + 1] = last[i + 1], last[i]
+    d_xy = _between(D, last[0], last[1])
+    d_xz = _between(D, last[0], last[2])
+    d_yz = _between(D, last[1], last[2])
     for t in range(3):
         children[n - 3, t] = ident[last[t]]
     lengths[n - 3, 0] = 0.5 * ((d_xy + d_xz) - d_yz)

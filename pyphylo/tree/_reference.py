@@ -43,85 +43,120 @@ def join_all(
     list of (children, lengths)
         Entry t is node n + t.
     """
-    d = [[number(value) for value in row] for row in D]
+    n = len(D)
+    # Nodes by age: tips from the last to the first, then joined nodes.
+    d = [[number(D[i][j]) for j in reversed(range(n))] for i in reversed(range(n))]
     v = [list(row) for row in d]
-    n = len(d)
-    nodes = list(range(n))
-    sums = [_total(row) for row in d]
-    summed_at = n
+    nodes = list(reversed(range(n)))
+    places = list(reversed(range(n)))
+    live = list(range(n))
+    sums = [_sum_by_age(d, i) for i in range(n)]
+    room = _room(n, n)
     joins: list[Join] = []
-    while len(nodes) > 3:
-        c = number(len(nodes) - 2)
-        i, j = _best_pair(d, sums, c)
+    while len(live) > 3:
+        c = number(len(live) - 2)
+        i, j = _best_pair(d, sums, c, live, places)
         distance = d[i][j]
         delta = (sums[i] - sums[j]) / c
         above = ((distance + delta) / 2, (distance - delta) / 2)
         joins.append(((nodes[i], nodes[j]), above))
+        live = [k for k in live if k not in (i, j)]
         if variances:
-            w = _weight(v, i, j, c)
-            new = [
-                store(w * (x - above[0]) + (1 - w) * (y - above[1]))
-                for x, y in zip(d[i], d[j], strict=True)
-            ]
-            _join_variances(v, i, j, w, store)
+            w = _weight(v, i, j, c, live)
+            joined = _joined_variances(v, i, j, w, store, live)
+            _append(v, joined)
+            new = [store(w * (d[i][k] - above[0]) + (1 - w) * (d[j][k] - above[1])) for k in live]
         else:
-            new = [store(((x + y) - distance) / 2) for x, y in zip(d[i], d[j], strict=True)]
-        new[i] = number(0)
-        for k, (x, y) in enumerate(zip(d[i], d[j], strict=True)):
-            sums[k] = sums[k] + ((new[k] - x) - y)
-            d[k][i] = new[k]
-        d[i] = new
-        for row in d:
-            del row[j]
-        del d[j], nodes[j], sums[j]
-        sums[i] = _total(d[i])
-        nodes[i] = n + len(joins) - 1
-        # Afresh when a fifth is gone, so that rounding does not gather.
-        if 5 * len(nodes) <= 4 * summed_at:
-            sums = [_total(row) for row in d]
-            summed_at = len(nodes)
-    (_, xy, xz), (_, _, yz), _ = d
-    joins.append((tuple(nodes), (((xy + xz) - yz) / 2, ((xy + yz) - xz) / 2, ((xz + yz) - xy) / 2)))
+            new = [store(((d[i][k] + d[j][k]) - distance) / 2) for k in live]
+        row = [number(0)] * len(d)
+        for k, value in zip(live, new, strict=True):
+            row[k] = value
+            sums[k] = sums[k] + ((value - d[i][k]) - d[j][k])
+        sums.append(_total(row))
+        _append(d, row)
+        live.append(len(nodes))
+        nodes.append(n + len(joins) - 1)
+        places.append(places[i])
+        room -= 1
+        if room == 0:
+            # Gaps are closed, and sums taken afresh, so that rounding does not gather.
+            d = [[d[x][y] for y in live] for x in live]
+            v = [[v[x][y] for y in live] for x in live] if variances else v
+            nodes = [nodes[x] for x in live]
+            places = [places[x] for x in live]
+            live = list(range(len(live)))
+            sums = [_sum_by_age(d, k) for k in live]
+            room = _room(n, len(live))
+    x, y, z = sorted(live, key=lambda k: places[k])
+    xy, xz, yz = d[x][y], d[x][z], d[y][z]
+    ends = (((xy + xz) - yz) / 2, ((xy + yz) - xz) / 2, ((xz + yz) - xy) / 2)
+    joins.append(((nodes[x], nodes[y], nodes[z]), ends))
     return joins
 
 
-def _weight(v: list[list[Any]], i: int, j: int, c: Any) -> Any:
+def _room(n: int, live: int) -> int:
+    """Joins before gaps are closed."""
+    return max(1, min(n + max(1, n // 8) - live, live // 4))
+
+
+def _append(square: list[list[Any]], row: list[Any]) -> None:
+    for each, value in zip(square, row, strict=True):
+        each.append(value)
+    square.append([*row, row[0] - row[0]])
+
+
+def _weight(v: list[list[Any]], i: int, j: int, c: Any, live: list[int]) -> Any:
     between = v[i][j]
     if between == 0:
         return type(c)(1) / 2
     total = c - c
-    for k in range(len(v)):
-        if k not in (i, j):
-            total = total + (v[j][k] - v[i][k])
+    for k in live:
+        total = total + (v[j][k] - v[i][k])
     weight = type(c)(1) / 2 + total / (2 * c * between)
     return min(max(weight, type(c)(0)), type(c)(1))
 
 
-def _join_variances(
-    v: list[list[Any]], i: int, j: int, w: Any, store: Callable[[Any], Any]
-) -> None:
+def _joined_variances(
+    v: list[list[Any]], i: int, j: int, w: Any, store: Callable[[Any], Any], live: list[int]
+) -> list[Any]:
     between = v[i][j]
-    for k in range(len(v)):
-        if k not in (i, j):
-            v[i][k] = v[k][i] = store((w * v[i][k] + (1 - w) * v[j][k]) - w * (1 - w) * between)
-    for row in v:
-        del row[j]
-    del v[j]
+    row = [between - between] * len(v)
+    for k in live:
+        row[k] = store((w * v[i][k] + (1 - w) * v[j][k]) - w * (1 - w) * between)
+    return row
+
+
+def _sum_by_age(d: list[list[Any]], i: int) -> Any:
+    """The sum of distances to older nodes, then to the younger, one by one."""
+    total = _total(d[i][:i]) if i else d[0][0] - d[0][0]
+    for k in range(i + 1, len(d)):
+        total = total + d[k][i]
+    return total
 
 
 def _total(row: Sequence[Any]) -> Any:
-    # A plain loop: sum() of floats is compensated from Python 3.12 on.
-    total = row[0] - row[0]
-    for value in row:
+    """Eight sums of every eighth value, those in pairs, and what is left one by one."""
+    zero = row[0] - row[0]
+    sums = [zero] * 8
+    whole = len(row) // 8 * 8
+    for k in range(whole):
+        sums[k % 8] = sums[k % 8] + row[k]
+    a, b, c, d, e, f, g, h = sums
+    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    for value in row[whole:]:
         total = total + value
     return total
 
 
-def _best_pair(d: list[list[Any]], sums: list[Any], c: Any) -> tuple[int, int]:
+def _best_pair(
+    d: list[list[Any]], sums: list[Any], c: Any, live: list[int], places: list[int]
+) -> tuple[int, int]:
+    """The pair of smallest Q; among equals the first by places, which order the two, too."""
     best: Any = math.inf
-    pair = (0, 1)
-    for i in range(len(d)):
-        for j in range(i + 1, len(d)):
+    ordered = sorted(live, key=lambda k: places[k])
+    pair = (ordered[0], ordered[1])
+    for first, i in enumerate(ordered):
+        for j in ordered[first + 1 :]:
             q = c * d[i][j] - (sums[i] + sums[j])
             if q < best:
                 best = q

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo import _core
-from pyphylo._matrix import square_of
 from pyphylo._memory import require_memory
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError, WorkError
@@ -138,46 +138,63 @@ def _search(
     from pyphylo.tree import _nj_kernels
 
     copies = 2 if variances else 1
+    nodes = _nj_kernels.capacity(n)
+    cells = nodes * (nodes - 1) // 2
     require_memory(
-        copies * n * n * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
+        copies * cells * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
     )
-    with np.errstate(over="ignore"):
+    tips = n * (n - 1) // 2
+    work = np.empty(cells, dtype)
+    spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
+    with _Tasks(min(n_threads, len(spans))) as tasks, np.errstate(over="ignore"):
         if values.ndim == 1:
-            work = square_of(values.astype(dtype, copy=False), n, 0.0)
+            work[:tips] = values[::-1]
         else:
-            work = np.array(values, dtype=dtype, order="C", copy=True)
-    spread = work.copy() if variances else np.empty((0, 0), work.dtype)
-    largest = float(max(work.max(), -work.min()))
-    if not np.isfinite(largest):
-        raise _overflow(values, n, dtype)
-    R = np.zeros(n)
-    u = np.zeros(n)
-    low = np.zeros(n)
-    near = np.zeros(n)
-    bounds = np.empty((-(-n // _nj_kernels.BLOCK), n))
-    partner = np.zeros(n, np.int64)
-    children = np.empty((n - 2, 3), np.int64)
-    lengths = np.empty((n - 2, 3))
-    if n > 3:
-        np.fill_diagonal(work, 0.0)
-        spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
-        with ThreadPoolExecutor(min(n_threads, len(spans))) as pool:
-            for done in [pool.submit(_nj_kernels.sum_rows, work, R, *span) for span in spans]:
-                done.result()
-            np.divide(R, n - 2, out=u)
-            np.fill_diagonal(work, np.inf)
+            tasks.run(_nj_kernels.pack_square, [(values, work, *span) for span in spans])
+        spread = work.copy() if variances else np.empty(0, work.dtype)
+        largest = float(max(work[:tips].max(), -work[:tips].min()))
+        if not np.isfinite(largest):
+            raise _overflow(values, n, dtype)
+        R, u, low, near = (np.zeros(nodes) for _ in range(4))
+        place, partner = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
+        place[:n] = np.arange(n)[::-1]
+        bounds = np.empty((nodes, -(-nodes // _nj_kernels.BLOCK)))
+        children = np.empty((n - 2, 3), np.int64)
+        lengths = np.empty((n - 2, 3))
+        if n > 3:
+            tasks.run(_nj_kernels.sum_rows, [(work, R[:n], *span) for span in spans])
+            np.divide(R[:n], n - 2, out=u[:n])
             pad = _nj_kernels.padding(largest, float(np.abs(u).max()), 0.0)
-            for done in [
-                pool.submit(_nj_kernels.scan_rows, work, R, u, pad, low, bounds, near, partner, *span)
-                for span in spans
-            ]:
-                done.result()
+            scanned = (work, R[:n], u, place, pad, low, bounds, near, partner)
+            tasks.run(_nj_kernels.scan_rows, [(*scanned, *span) for span in spans])
     finished = _nj_kernels.join_all(
-        work, spread, R, u, low, bounds, near, partner, largest, children, lengths
+        n, work, spread, R, u, place, low, bounds, near, partner, largest, children, lengths
     )
     if not (finished and np.isfinite(lengths).all()):
         raise _overflow(values, n, dtype)
     return children, lengths
+
+
+class _Tasks:
+    """Runs kernels on spans of rows, in threads where there are more than one."""
+
+    def __init__(self, n_threads: int) -> None:
+        self._pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
+
+    def __enter__(self) -> _Tasks:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def run(self, kernel: Callable[..., None], arguments: Iterable[tuple[Any, ...]]) -> None:
+        if self._pool is None:
+            for each in arguments:
+                kernel(*each)
+            return
+        for done in [self._pool.submit(kernel, *each) for each in arguments]:
+            done.result()
 
 
 def _overflow(values: NDArray[np.floating[Any]], n: int, dtype: str) -> WorkError:
