@@ -11,14 +11,10 @@ equals the one whose places come first, lexicographically. A tip's place is its 
 matrix, a new node takes the smaller place of the two it joins. Nothing here reorders or fuses
 arithmetic, so the slow version in `_reference.py` makes the same choices bit for bit.
 
-Where distances lie
--------------------
-Nodes are numbered by age: tips from the last to the first (which makes a condensed matrix read
-backwards a triangle of rows), then joined nodes as they come. Node i's row holds its distances
-to the nodes before it, row after row in one stretch of memory; a new node's row is put behind
-the last. So a pair belongs to its younger node and no row ever changes. Rows of joined nodes
-stay until memory for another row runs out or a fifth of the nodes are dead; then the gaps are
-closed, and row sums are taken afresh, which ends the rounding that updates gather.
+Nodes are numbered by age
+-------------------------
+Tips in order, then joined nodes as they come; a pair belongs to its younger node. Rows are kept
+as `_nj_rows.py` describes: no row ever changes until gaps are closed.
 
 How most of the matrix is skipped
 ---------------------------------
@@ -32,7 +28,8 @@ so that low_i - u_i bounds all of the row's pairs from below, and a partner whos
 bound on the smallest. A join removes two nodes, which can only raise the right sides, and raises
 the u_j of a block by at most some `rise`, by which the block's bounds fall (all at once: `fallen`
 adds the rises up) and low_i by the largest of them. The new node's row is read once. Of other
-rows only blocks whose bound undercuts the best partner's Q are read again.
+rows only blocks whose bound undercuts the best partner's Q are read again; which they are is
+known some blocks ahead, so that memory is asked for them early.
 
 Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| + |fallen| over all
 live nodes and blocks, each of the fewer than eight operations between a Q and a bound errs by at
@@ -42,24 +39,51 @@ pairs can attain the smallest Q, and ties are decided among pairs that were all 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
+from pyphylo.tree import _nj_rows
+from pyphylo.tree._nj_rows import BLOCK, DEAD
 
-__all__ = ["BLOCK", "capacity", "join_all", "pack_square", "padding", "scan_rows", "sum_rows"]
+__all__ = ["Nodes", "join_all", "padding", "scan_rows"]
 
-_DEAD = -np.inf
-"""The row sum of a slot whose node was joined: it makes every Q of the slot +inf."""
 _EPS = 2.0**-52
 _TINY = 1e-300
 """Keeps the padding above zero where eps W underflows."""
-BLOCK = 256
-"""Nodes that share a bound in every row."""
+_AHEAD = 6
+"""Blocks asked for before they are read."""
+_LINE = 64
+"""Bytes that memory hands out at once."""
+_QUEUE = 512
+"""Blocks to be read that are gathered at a time."""
+
+
+Pair = tuple[float, int, int]
+"""A Q and the two nodes that have it, the younger first; -1 where there is none."""
+
+
+class Nodes(NamedTuple):
+    """What is known of every node, shape (N,) but for `bounds`, with N = capacity(tips)."""
+
+    R: NDArray[np.float64]
+    """Row sums."""
+    u: NDArray[np.float64]
+    """R / c, when it was last refreshed; +inf of a node made since."""
+    place: NDArray[np.int64]
+    ident: NDArray[np.int64]
+    """The node's number in the tree."""
+    low: NDArray[np.float64]
+    bounds: NDArray[np.float64]
+    """Shape (N, blocks)."""
+    near: NDArray[np.float64]
+    """The distance to the partner."""
+    partner: NDArray[np.int64]
 
 
 def _select(builder: Any, comparison: str, left: Any, right: Any) -> Any:
@@ -96,80 +120,21 @@ def padding(largest: float, size_u: float, fallen: float) -> float:
     return 8.0 * _EPS * (largest + 2.0 * size_u + fallen) + _TINY
 
 
-@compiled
-def capacity(n: int) -> int:
-    """Nodes whose rows memory is taken for: n tips and some new ones."""
-    return n + max(1, n // 8)
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the memory of array.flat[index] of a contiguous array."""
 
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte = ir.IntType(8).as_pointer()
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
+        builder.call(prefetch, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
 
-@compiled
-def _room(n: int, live: int) -> int:
-    """Joins before gaps are closed, of `live` nodes without gaps."""
-    return max(1, min(capacity(n) - live, live // 4))
-
-
-@compiled
-def _row(D: NDArray[Any], k: int) -> NDArray[Any]:
-    """Distances of node k to the nodes before it."""
-    start = k * (k - 1) // 2
-    return D[start : start + k]
-
-
-@compiled
-def _between(D: NDArray[Any], i: int, j: int) -> float:
-    """The distance of two nodes."""
-    younger = max(i, j)
-    return np.float64(D[younger * (younger - 1) // 2 + min(i, j)])
-
-
-@compiled
-def pack_square(square: NDArray[Any], D: NDArray[Any], first: int, last: int) -> None:
-    """Fill the rows first <= k < last from a square matrix, the last tip first."""
-    n = square.shape[0]
-    for k in range(first, last):
-        source = square[n - 1 - k]
-        target = _row(D, k)
-        for j in range(k):
-            target[j] = source[n - 1 - j]
-
-
-@compiled
-def _row_sum(row: NDArray[Any]) -> float:
-    """Sum of a row: eight sums of every eighth value, then those in pairs.
-
-    One running sum would wait for every addition; eight keep a fixed order and do not.
-    """
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    whole = row.shape[0] // 8 * 8
-    for k in range(0, whole, 8):
-        s0 += row[k]
-        s1 += row[k + 1]
-        s2 += row[k + 2]
-        s3 += row[k + 3]
-        s4 += row[k + 4]
-        s5 += row[k + 5]
-        s6 += row[k + 6]
-        s7 += row[k + 7]
-    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-    for k in range(whole, row.shape[0]):
-        total += row[k]
-    return total
-
-
-@compiled
-def sum_rows(D: NDArray[Any], R: NDArray[np.float64], first: int, last: int) -> None:
-    """R[i] = the sum of row i, then of the younger nodes' distances to i by age.
-
-    For first <= i < last.
-    """
-    for k in range(first, R.shape[0]):
-        row = _row(D, k)
-        if k < last:
-            R[k] = _row_sum(row)
-        target = R[first : min(k, last)]
-        part = row[first : min(k, last)]
-        for i in range(target.shape[0]):
-            target[i] += part[i]
+    return numba.void(array, numba.intp), generate
 
 
 @compiled
@@ -201,70 +166,46 @@ def _first_of(
 
 
 @compiled
-def _scan(
+def _scan_row(
     row: NDArray[Any],
     R: NDArray[np.float64],
-    place: NDArray[np.int64],
+    nodes: Nodes,
+    i: int,
     c: float,
-    own: float,
-    limit: float,
     pad: float,
-    bounds: NDArray[np.float64],
     fallen: NDArray[np.float64],
-) -> tuple[float, float, int]:
-    """Read the blocks of a row that may hold a pair with d - u_i - u_j <= limit.
-
-    Returns the row's bound, the smallest Q read and the node that attains it, -1 where nothing
-    was read. `own` is the row's u.
-    """
-    k = row.shape[0]
+) -> float:
+    """Read the whole row of node i and set its bounds and partner; its smallest Q."""
+    own = nodes.u[i]
     best = np.inf
-    low = np.inf
     first = 0
     last = 0
-    for b in range((k + BLOCK - 1) // BLOCK):
-        known = bounds[b] - fallen[b]
-        if known - own <= limit:
-            s = b * BLOCK
-            e = min(k, s + BLOCK)
-            q = _smallest(row[s:e], R[s:e], c, R[k])
-            known = (q / c + own) - pad
-            bounds[b] = known + fallen[b]
-            if q < best:
-                best = q
-                first = s
-                limit = min(limit, q / c + pad)
-            if q <= best:
-                last = e
-        low = min(low, known)
-    if best == np.inf:
-        return low, best, -1
-    return low, best, _first_of(row, R, place, c, R[k], best, first, last)
+    for s in range(0, i, BLOCK):
+        e = min(i, s + BLOCK)
+        q = _smallest(row[s:e], R[s:e], c, R[i])
+        nodes.bounds[i, s // BLOCK] = ((q / c + own) - pad) + fallen[s // BLOCK]
+        if q < best:
+            best = q
+            first = s
+        if q <= best:
+            last = e
+    nodes.low[i] = (best / c + own) - pad
+    nodes.partner[i] = 0
+    nodes.near[i] = np.inf
+    if best < np.inf:
+        j = _first_of(row, R, nodes.place, c, R[i], best, first, last)
+        nodes.partner[i] = j
+        nodes.near[i] = row[j]
+    return best
 
 
 @compiled
-def scan_rows(
-    D: NDArray[Any],
-    R: NDArray[np.float64],
-    u: NDArray[np.float64],
-    place: NDArray[np.int64],
-    pad: float,
-    low: NDArray[np.float64],
-    bounds: NDArray[np.float64],
-    near: NDArray[np.float64],
-    partner: NDArray[np.int64],
-    first: int,
-    last: int,
-) -> None:
-    """Bounds and partner of the rows first <= i < last, all blocks read; nothing has fallen."""
-    c = float(R.shape[0] - 2)
-    fallen = np.zeros(bounds.shape[1])
+def scan_rows(D: NDArray[Any], nodes: Nodes, n: int, pad: float, first: int, last: int) -> None:
+    """Bounds and partner of the rows first <= i < last of n live nodes; nothing has fallen yet."""
+    R = nodes.R[:n]
+    fallen = np.zeros(nodes.bounds.shape[1])
     for i in range(first, last):
-        row = _row(D, i)
-        bounds[i, :] = -np.inf
-        low[i], _, j = _scan(row, R, place, c, u[i], np.inf, pad, bounds[i], fallen)
-        partner[i] = max(j, 0)
-        near[i] = np.inf if j < 0 else row[j]
+        _scan_row(D[i, :i], R, nodes, i, float(n - 2), pad, fallen)
 
 
 @compiled
@@ -284,8 +225,8 @@ def _refresh_u(
         for k in range(sums.shape[0]):
             new = sums[k] / c
             old = part[k]
-            dead = sums[k] == _DEAD
-            rise = _larger(_DEAD if dead else new - old, rise)
+            dead = sums[k] == DEAD
+            rise = _larger(DEAD if dead else new - old, rise)
             size = _larger(0.0 if dead else abs(new), size)
             size = _larger(0.0 if (dead or old == np.inf) else abs(old), size)
             part[k] = new
@@ -336,13 +277,120 @@ def _candidates(
 
 
 @compiled
-def _distances(D: NDArray[Any], a: int, out: NDArray[Any]) -> None:
-    """Distances of node a to all nodes; its own entry is left."""
-    out[:a] = _row(D, a)
-    at = a * (a + 1) // 2 + a
-    for k in range(a + 1, out.shape[0]):
-        out[k] = D[at]
-        at += k
+def _comes_first(place: NDArray[np.int64], i: int, j: int, a: int, b: int) -> bool:
+    """Whether the pair (i, j) comes before (a, b) by places."""
+    low = min(place[i], place[j])
+    other = min(place[a], place[b])
+    if low != other:
+        return low < other
+    return max(place[i], place[j]) < max(place[a], place[b])
+
+
+@compiled
+def _queue_row(
+    i: int,
+    nodes: Nodes,
+    limit: float,
+    fallen: NDArray[np.float64],
+    queue: NDArray[np.int64],
+    count: int,
+) -> int:
+    """Queue the blocks of row i that may hold a pair with d - u_i - u_j <= limit.
+
+    The row's bound becomes the least of the blocks left out. Returns how many are queued now.
+    """
+    own = nodes.u[i]
+    least = np.inf
+    for b in range((i + BLOCK - 1) // BLOCK):
+        known = nodes.bounds[i, b] - fallen[b]
+        if known - own <= limit:
+            queue[count, 0] = i
+            queue[count, 1] = b
+            count += 1
+        else:
+            least = min(least, known)
+    nodes.low[i] = least
+    return count
+
+
+@compiled
+def _ask_for(D: NDArray[Any], i: int, b: int) -> None:
+    """Ask for the memory of a block."""
+    for k in range(b * BLOCK, min(i, (b + 1) * BLOCK), _LINE // D.itemsize):
+        _prefetch(D, i * D.shape[1] + k)
+
+
+@compiled
+def _read_queue(
+    D: NDArray[Any],
+    nodes: Nodes,
+    m: int,
+    c: float,
+    pad: float,
+    fallen: NDArray[np.float64],
+    queue: NDArray[np.int64],
+    best: float,
+    pair: Pair,
+) -> tuple[float, Pair]:
+    """Read the queued blocks; the least Q known to exist, and the best pair found by now."""
+    R = nodes.R[:m]
+    for t in range(min(_AHEAD, queue.shape[0])):
+        _ask_for(D, queue[t, 0], queue[t, 1])
+    for t in range(queue.shape[0]):
+        if t + _AHEAD < queue.shape[0]:
+            _ask_for(D, queue[t + _AHEAD, 0], queue[t + _AHEAD, 1])
+        i = queue[t, 0]
+        b = queue[t, 1]
+        known = nodes.bounds[i, b] - fallen[b]
+        if known - nodes.u[i] <= best / c + pad:
+            row = D[i, :i]
+            s = b * BLOCK
+            e = min(i, s + BLOCK)
+            q = _smallest(row[s:e], R[s:e], c, R[i])
+            known = (q / c + nodes.u[i]) - pad
+            nodes.bounds[i, b] = known + fallen[b]
+            if q <= best:
+                best = q
+                j = _first_of(row, R, nodes.place, c, R[i], q, s, e)
+                nodes.partner[i] = j
+                nodes.near[i] = row[j]
+                if q < pair[0] or _comes_first(nodes.place, i, j, pair[1], pair[2]):
+                    pair = (q, i, j)
+        nodes.low[i] = min(nodes.low[i], known)
+    return best, pair
+
+
+@compiled
+def _find(
+    D: NDArray[Any],
+    nodes: Nodes,
+    m: int,
+    c: float,
+    pad: float,
+    fallen: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    queue: NDArray[np.int64],
+    young: int,
+    pair: Pair,
+) -> Pair:
+    """The pair with the smallest Q; `pair` is the best of row `young`, which was read."""
+    R = nodes.R[:m]
+    u = nodes.u[:m]
+    low = nodes.low[:m]
+    best = _best_partner(nodes.near[:m], nodes.partner[:m], R, c)
+    count = _candidates(low, u, best / c + pad, rows)
+    queued = 0
+    for t in range(count):
+        i = rows[t]
+        if i == young or low[i] - u[i] > best / c + pad:
+            continue
+        queued = _queue_row(i, nodes, best / c + pad, fallen, queue, queued)
+        if queued >= _QUEUE:
+            best, pair = _read_queue(D, nodes, m, c, pad, fallen, queue[:queued], best, pair)
+            queued = 0
+    if queued > 0:
+        best, pair = _read_queue(D, nodes, m, c, pad, fallen, queue[:queued], best, pair)
+    return pair
 
 
 @compiled
@@ -361,10 +409,10 @@ def _join_rows(
     for k in range(R.shape[0]):
         x = np.float64(first[k])
         y = np.float64(second[k])
-        dead = R[k] == _DEAD
+        dead = R[k] == DEAD
         joined[k] = np.inf if dead else 0.5 * ((x + y) - distance)
         stored = np.float64(joined[k])
-        R[k] = _DEAD if dead else R[k] + ((stored - x) - y)
+        R[k] = DEAD if dead else R[k] + ((stored - x) - y)
         size = _larger(0.0 if dead else abs(stored), size)
     return size
 
@@ -378,7 +426,7 @@ def _weight(
         return 0.5
     total = 0.0
     for k in range(R.shape[0]):
-        if R[k] != _DEAD:
+        if R[k] != DEAD:
             total += np.float64(second[k]) - np.float64(first[k])
     weight = 0.5 + total / (2.0 * (live - 2) * between)
     return min(max(weight, 0.0), 1.0)
@@ -407,7 +455,7 @@ def _join_weighted(
     for k in range(R.shape[0]):
         x = np.float64(first[k])
         y = np.float64(second[k])
-        if R[k] == _DEAD:
+        if R[k] == DEAD:
             joined[k] = np.inf
             new[k] = 0.0
             continue
@@ -420,59 +468,50 @@ def _join_weighted(
 
 
 @compiled
-def _sum_live(row: NDArray[Any], R: NDArray[np.float64], scratch: NDArray[np.float64]) -> float:
-    """Sum of a row, dead nodes counting nothing, in the order of `_row_sum`."""
-    for k in range(R.shape[0]):
-        scratch[k] = 0.0 if R[k] == _DEAD else np.float64(row[k])
-    return _row_sum(scratch[: R.shape[0]])
-
-
-@compiled
-def _close_gaps(triangle: NDArray[Any], keep: NDArray[np.int64]) -> None:
-    """Move the rows of `keep`, which ascends, to the front, without the others' columns.
-
-    In place: no number is written behind where it was read.
-    """
-    for i in range(keep.shape[0]):
-        source = _row(triangle, keep[i])
-        target = _row(triangle, i)
-        for j in range(i):
-            target[j] = source[keep[j]]
-
-
-@compiled
 def _compact(
     D: NDArray[Any],
     V: NDArray[Any],
-    R: NDArray[np.float64],
-    ident: NDArray[np.int64],
-    place: NDArray[np.int64],
+    nodes: Nodes,
+    m: int,
+    closed: int,
+    fallen: NDArray[np.float64],
     keep: NDArray[np.int64],
+    scratch: NDArray[np.float64],
 ) -> int:
-    """Close the gaps that dead nodes left, keeping the order; the number of nodes now."""
+    """Close the gaps that joined nodes left, keeping the order; the number of nodes now.
+
+    A block's new bound is the least of the blocks its nodes come from. Row sums are taken
+    afresh, which ends the rounding that updates gather.
+    """
     live = 0
-    for k in range(R.shape[0]):
-        if R[k] != _DEAD:
+    for k in range(m):
+        if nodes.R[k] != DEAD:
             keep[live] = k
+            # Where the node goes, for partners.
+            scratch[k] = live
             live += 1
-    _close_gaps(D, keep[:live])
+    _nj_rows.close_gaps(D, keep[:live], closed)
     if V.shape[0] > 0:
-        _close_gaps(V, keep[:live])
+        _nj_rows.close_gaps(V, keep[:live], closed)
     for i in range(live):
-        ident[i] = ident[keep[i]]
-        place[i] = place[keep[i]]
-    sum_rows(D, R[:live], 0, live)
+        k = keep[i]
+        nodes.u[i] = nodes.u[k]
+        nodes.place[i] = nodes.place[k]
+        nodes.ident[i] = nodes.ident[k]
+        nodes.low[i] = nodes.low[k]
+        gone = nodes.R[nodes.partner[k]] == DEAD
+        nodes.near[i] = np.inf if gone else nodes.near[k]
+        nodes.partner[i] = 0 if gone else np.int64(scratch[nodes.partner[k]])
+        for b in range((i + BLOCK - 1) // BLOCK):
+            first = keep[b * BLOCK] // BLOCK
+            last = keep[min(i, (b + 1) * BLOCK) - 1] // BLOCK
+            least = np.inf
+            for old in range(first, last + 1):
+                least = min(least, nodes.bounds[k, old] - fallen[old])
+            nodes.bounds[i, b] = least
+    _nj_rows.sum_rows(D, nodes.R[:live], 0, live)
+    fallen[:] = 0.0
     return live
-
-
-@compiled
-def _comes_first(place: NDArray[np.int64], i: int, j: int, a: int, b: int) -> bool:
-    """Whether the pair (i, j) comes before (a, b) by places."""
-    low = min(place[i], place[j])
-    other = min(place[a], place[b])
-    if low != other:
-        return low < other
-    return max(place[i], place[j]) < max(place[a], place[b])
 
 
 @compiled
@@ -480,13 +519,7 @@ def join_all(
     n: int,
     D: NDArray[Any],
     V: NDArray[Any],
-    R: NDArray[np.float64],
-    u: NDArray[np.float64],
-    place: NDArray[np.int64],
-    low: NDArray[np.float64],
-    bounds: NDArray[np.float64],
-    near: NDArray[np.float64],
-    partner: NDArray[np.int64],
+    nodes: Nodes,
     largest: float,
     children: NDArray[np.int64],
     lengths: NDArray[np.float64],
@@ -497,13 +530,12 @@ def join_all(
     ----------
     n : int
         Tips.
-    D : (N (N - 1) / 2,) array, overwritten, with N = capacity(n)
-        Rows of distances; those of the tips, the last tip first, are filled.
-    V : array as D, overwritten, or (0,)
+    D : (N, N) array, overwritten, with N = capacity(n)
+        Distances; those of the tips are filled.
+    V : array as D, overwritten, or (0, 0)
         BIONJ's variances; without them, neighbor joining's averages are taken.
-    R, u, place, low, near, partner : (N,) arrays, overwritten
-    bounds : (N, blocks) array, overwritten
-        Row sums, R / (n - 2), places, and what `scan_rows` found, of the tips.
+    nodes : Nodes, overwritten
+        Row sums, R / (n - 2), places, numbers, and what `scan_rows` found, of the tips.
     largest : float
         At least every absolute distance.
     children, lengths : (n - 2, 3) arrays, filled
@@ -519,138 +551,102 @@ def join_all(
     -----
     O(n^2) a join at worst, about O(n) on distances that resemble a tree.
     """
-    N = R.shape[0]
-    ident = np.empty(N, np.int64)
-    for k in range(n):
-        ident[k] = n - 1 - k
+    N = D.shape[0]
+    R = nodes.R
+    blocks = nodes.bounds.shape[1]
     rows = np.empty(N, np.int64)
-    first = np.empty(N, D.dtype)
-    second = np.empty(N, D.dtype)
-    first_variances = np.empty(N if V.shape[0] > 0 else 0, D.dtype)
-    second_variances = np.empty(N if V.shape[0] > 0 else 0, D.dtype)
+    queue = np.empty((_QUEUE + blocks, 2), np.int64)
+    ends = np.empty((2, N), D.dtype)
+    variances = np.empty((2, N if V.shape[0] > 0 else 0), D.dtype)
     scratch = np.empty(N)
-    rises = np.zeros(bounds.shape[1])
-    fallen = np.zeros(bounds.shape[1])
+    rises = np.zeros(blocks)
+    fallen = np.zeros(blocks)
     m = n
     live = n
-    full = n + _room(n, n)
-    fresh = True
-    size_u = np.abs(u[:n]).max()
+    closed = n
+    size_u = np.abs(nodes.u[:n]).max()
     while live > 3:
         c = float(live - 2)
-        if not fresh:
-            size_u = _refresh_u(R[:m], u[:m], c, rises)
+        pair = (np.inf, -1, -1)
+        young = m - 1 if live < n else -1
+        if live < n:
+            size_u = _refresh_u(R[:m], nodes.u[:m], c, rises)
         pad = padding(largest, size_u, np.abs(fallen).max() + np.abs(rises).max())
-        found = np.inf
-        a = -1
-        b = -1
-        if not fresh:
-            for t in range(fallen.shape[0]):
+        if live < n:
+            for t in range(blocks):
                 fallen[t] += rises[t] + pad
             # No d - u is below the floor, so no bound needs to be.
-            _lower(low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
-            row = _row(D, m - 1)
-            bounds[m - 1, :] = -np.inf
-            low[m - 1], found, b = _scan(
-                row, R[:m], place, c, u[m - 1], np.inf, pad, bounds[m - 1], fallen
-            )
-            if b < 0:
-                return False
-            a = m - 1
-            partner[a] = b
-            near[a] = row[b]
-
-        # Every row that may hold the smallest Q is read; among equals the first pair stays.
-        best = _best_partner(near[:m], partner[:m], R[:m], c)
-        count = _candidates(low[:m], u[:m], best / c + pad, rows)
-        for t in range(count):
-            k = rows[t]
-            limit = best / c + pad
-            if k == a or low[k] - u[k] > limit:
-                continue
-            row = _row(D, k)
-            low[k], q, j = _scan(row, R[:m], place, c, u[k], limit, pad, bounds[k], fallen)
-            if j < 0:
-                continue
-            if q < c * near[k] - (R[k] + R[partner[k]]):
-                partner[k] = j
-                near[k] = row[j]
-            best = min(best, q)
-            if q < found or (q == found and _comes_first(place, k, j, a, b)):
-                found = q
-                a = k
-                b = j
-        if a < 0:
+            _lower(nodes.low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
+            q = _scan_row(D[m - 1, : m - 1], R[:m], nodes, m - 1, c, pad, fallen)
+            pair = (q, m - 1, nodes.partner[m - 1])
+        q, a, b = _find(D, nodes, m, c, pad, fallen, rows, queue, young, pair)
+        if not q < np.inf:
             return False
-        if place[b] < place[a]:
+        distance = np.float64(D[a, b])
+        between = np.float64(V[a, b]) if V.shape[0] > 0 else 0.0
+        if nodes.place[b] < nodes.place[a]:
             a, b = b, a
 
-        distance = _between(D, a, b)
         delta = (R[a] - R[b]) / c
         step = n - live
-        children[step, 0] = ident[a]
-        children[step, 1] = ident[b]
+        children[step, 0] = nodes.ident[a]
+        children[step, 1] = nodes.ident[b]
         children[step, 2] = -1
         lengths[step, 0] = 0.5 * (distance + delta)
         lengths[step, 1] = 0.5 * (distance - delta)
         lengths[step, 2] = 0.0
 
-        R[a] = _DEAD
-        R[b] = _DEAD
-        joined = _row(D, m)
-        _distances(D, a, first[:m])
-        _distances(D, b, second[:m])
+        R[a] = DEAD
+        R[b] = DEAD
+        _nj_rows.distances_of(D, a, closed, ends[0, :m])
+        _nj_rows.distances_of(D, b, closed, ends[1, :m])
+        joined = D[m, :m]
         if V.shape[0] > 0:
-            _distances(V, a, first_variances[:m])
-            _distances(V, b, second_variances[:m])
-            between = _between(V, a, b)
-            weight = _weight(first_variances[:m], second_variances[:m], R[:m], between, live)
+            _nj_rows.distances_of(V, a, closed, variances[0, :m])
+            _nj_rows.distances_of(V, b, closed, variances[1, :m])
+            weight = _weight(variances[0, :m], variances[1, :m], R[:m], between, live)
             size = _join_weighted(
-                first[:m],
-                second[:m],
+                ends[0, :m],
+                ends[1, :m],
                 joined,
-                (first_variances[:m], second_variances[:m], _row(V, m)),
+                (variances[0, :m], variances[1, :m], V[m, :m]),
                 R[:m],
                 (lengths[step, 0], lengths[step, 1]),
                 between,
                 weight,
             )
         else:
-            size = _join_rows(first[:m], second[:m], joined, R[:m], distance)
+            size = _join_rows(ends[0, :m], ends[1, :m], joined, R[:m], distance)
         largest = max(largest, size)
-        R[m] = _sum_live(joined, R[:m], scratch)
-        u[m] = np.inf
-        place[m] = place[a]
-        ident[m] = n + step
+        R[m] = _nj_rows.sum_live(joined, R[:m], scratch)
+        nodes.u[m] = np.inf
+        nodes.low[m] = np.inf
+        nodes.near[m] = np.inf
+        nodes.partner[m] = 0
+        nodes.place[m] = nodes.place[a]
+        nodes.ident[m] = n + step
         m += 1
         live -= 1
-        fresh = m == full and live > 3
-        if fresh:
-            m = _compact(D, V, R[:m], ident, place, rows)
-            full = m + _room(n, m)
-            u[:m] = R[:m] / (live - 2)
-            size_u = np.abs(u[:m]).max()
-            rises[:] = 0.0
-            fallen[:] = 0.0
-            pad = padding(largest, size_u, 0.0)
-            scan_rows(D, R[:m], u[:m], place, pad, low, bounds, near, partner, 0, m)
+        if m == closed + _nj_rows.room(n, closed) and live > 3:
+            m = _compact(D, V, nodes, m, closed, fallen, rows, scratch)
+            closed = m
 
     last = np.empty(3, np.int64)
     count = 0
     for k in range(m):
-        if R[k] != _DEAD:
+        if R[k] != DEAD:
             last[count] = k
             count += 1
-    # By place, as every other pair.
+    # By place, as every pair.
     for _ in range(2):
-        for i in range(2):
-            if place[last[i + 1]] < place[last[i]]:
-                last[i], last[i + 1] = last[i + 1], last[i]
-    d_xy = _between(D, last[0], last[1])
-    d_xz = _between(D, last[0], last[2])
-    d_yz = _between(D, last[1], last[2])
+        for t in range(2):
+            if nodes.place[last[t + 1]] < nodes.place[last[t]]:
+                last[t], last[t + 1] = last[t + 1], last[t]
+    d_xy = np.float64(D[max(last[0], last[1]), min(last[0], last[1])])
+    d_xz = np.float64(D[max(last[0], last[2]), min(last[0], last[2])])
+    d_yz = np.float64(D[max(last[1], last[2]), min(last[1], last[2])])
     for t in range(3):
-        children[n - 3, t] = ident[last[t]]
+        children[n - 3, t] = nodes.ident[last[t]]
     lengths[n - 3, 0] = 0.5 * ((d_xy + d_xz) - d_yz)
     lengths[n - 3, 1] = 0.5 * ((d_xy + d_yz) - d_xz)
     lengths[n - 3, 2] = 0.5 * ((d_xz + d_yz) - d_xy)

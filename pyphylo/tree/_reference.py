@@ -44,13 +44,15 @@ def join_all(
         Entry t is node n + t.
     """
     n = len(D)
-    # Nodes by age: tips from the last to the first, then joined nodes.
-    d = [[number(D[i][j]) for j in reversed(range(n))] for i in reversed(range(n))]
+    # Nodes by age: tips, then joined nodes.
+    d = [[number(value) for value in row] for row in D]
+    for i in range(n):
+        d[i][i] = number(0)
     v = [list(row) for row in d]
-    nodes = list(reversed(range(n)))
-    places = list(reversed(range(n)))
+    nodes = list(range(n))
+    places = list(range(n))
     live = list(range(n))
-    sums = [_sum_by_age(d, i) for i in range(n)]
+    sums = [_total(row) for row in d]
     room = _room(n, n)
     joins: list[Join] = []
     while len(live) > 3:
@@ -85,7 +87,7 @@ def join_all(
             nodes = [nodes[x] for x in live]
             places = [places[x] for x in live]
             live = list(range(len(live)))
-            sums = [_sum_by_age(d, k) for k in live]
+            sums = [_total(row) for row in d]
             room = _room(n, len(live))
     x, y, z = sorted(live, key=lambda k: places[k])
     xy, xz, yz = d[x][y], d[x][z], d[y][z]
@@ -96,7 +98,7 @@ def join_all(
 
 def _room(n: int, live: int) -> int:
     """Joins before gaps are closed."""
-    return max(1, min(n + max(1, n // 8) - live, live // 4))
+    return max(1, min(n + max(1, n // 16) - live, live // 4))
 
 
 def _append(square: list[list[Any]], row: list[Any]) -> None:
@@ -124,14 +126,6 @@ def _joined_variances(
     for k in live:
         row[k] = store((w * v[i][k] + (1 - w) * v[j][k]) - w * (1 - w) * between)
     return row
-
-
-def _sum_by_age(d: list[list[Any]], i: int) -> Any:
-    """The sum of distances to older nodes, then to the younger, one by one."""
-    total = _total(d[i][:i]) if i else d[0][0] - d[0][0]
-    for k in range(i + 1, len(d)):
-        total = total + d[k][i]
-    return total
 
 
 def _total(row: Sequence[Any]) -> Any:

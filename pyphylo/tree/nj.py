@@ -135,41 +135,42 @@ def _search(
     values: NDArray[np.floating[Any]], n: int, dtype: str, n_threads: int, *, variances: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The joins, in order: children of node n + t, and their branch lengths."""
-    from pyphylo.tree import _nj_kernels
+    from pyphylo.tree import _nj_kernels, _nj_rows
 
     copies = 2 if variances else 1
-    nodes = _nj_kernels.capacity(n)
-    cells = nodes * (nodes - 1) // 2
+    N = _nj_rows.capacity(n)
     require_memory(
-        copies * cells * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
+        copies * N * N * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
     )
-    tips = n * (n - 1) // 2
-    work = np.empty(cells, dtype)
+    work = np.empty((N, N), dtype)
     spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
     with _Tasks(min(n_threads, len(spans))) as tasks, np.errstate(over="ignore"):
         if values.ndim == 1:
-            work[:tips] = values[::-1]
+            sizes = tasks.run(_nj_rows.fill_from_condensed, [(values, work, n, *s) for s in spans])
         else:
-            tasks.run(_nj_kernels.pack_square, [(values, work, *span) for span in spans])
-        spread = work.copy() if variances else np.empty(0, work.dtype)
-        largest = float(max(work[:tips].max(), -work[:tips].min()))
-        if not np.isfinite(largest):
+            sizes = tasks.run(_nj_rows.fill_from_square, [(values, work, *s) for s in spans])
+        largest = max(sizes)
+        if not all(map(np.isfinite, sizes)):
             raise _overflow(values, n, dtype)
-        R, u, low, near = (np.zeros(nodes) for _ in range(4))
-        place, partner = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
-        place[:n] = np.arange(n)[::-1]
-        bounds = np.empty((nodes, -(-nodes // _nj_kernels.BLOCK)))
-        children = np.empty((n - 2, 3), np.int64)
-        lengths = np.empty((n - 2, 3))
+        spread = work.copy() if variances else np.empty((0, 0), work.dtype)
+        nodes = _nj_kernels.Nodes(
+            R=np.zeros(N),
+            u=np.zeros(N),
+            place=np.arange(N),
+            ident=np.arange(N),
+            low=np.zeros(N),
+            bounds=np.empty((N, -(-N // _nj_rows.BLOCK))),
+            near=np.zeros(N),
+            partner=np.zeros(N, np.int64),
+        )
         if n > 3:
-            tasks.run(_nj_kernels.sum_rows, [(work, R[:n], *span) for span in spans])
-            np.divide(R[:n], n - 2, out=u[:n])
-            pad = _nj_kernels.padding(largest, float(np.abs(u).max()), 0.0)
-            scanned = (work, R[:n], u, place, pad, low, bounds, near, partner)
-            tasks.run(_nj_kernels.scan_rows, [(*scanned, *span) for span in spans])
-    finished = _nj_kernels.join_all(
-        n, work, spread, R, u, place, low, bounds, near, partner, largest, children, lengths
-    )
+            tasks.run(_nj_rows.sum_rows, [(work, nodes.R[:n], *span) for span in spans])
+            np.divide(nodes.R[:n], n - 2, out=nodes.u[:n])
+            pad = _nj_kernels.padding(largest, float(np.abs(nodes.u).max()), 0.0)
+            tasks.run(_nj_kernels.scan_rows, [(work, nodes, n, pad, *span) for span in spans])
+    children = np.empty((n - 2, 3), np.int64)
+    lengths = np.empty((n - 2, 3))
+    finished = _nj_kernels.join_all(n, work, spread, nodes, largest, children, lengths)
     if not (finished and np.isfinite(lengths).all()):
         raise _overflow(values, n, dtype)
     return children, lengths
@@ -188,13 +189,11 @@ class _Tasks:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def run(self, kernel: Callable[..., None], arguments: Iterable[tuple[Any, ...]]) -> None:
+    def run(self, kernel: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """The kernel's results, in order."""
         if self._pool is None:
-            for each in arguments:
-                kernel(*each)
-            return
-        for done in [self._pool.submit(kernel, *each) for each in arguments]:
-            done.result()
+            return [kernel(*each) for each in arguments]
+        return [done.result() for done in [self._pool.submit(kernel, *a) for a in arguments]]
 
 
 def _overflow(values: NDArray[np.floating[Any]], n: int, dtype: str) -> WorkError:
