@@ -43,7 +43,6 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -60,6 +59,8 @@ _AHEAD = 6
 """Blocks asked for before they are read."""
 _LINE = 64
 """Bytes that memory hands out at once."""
+_CHUNK = 64
+"""Rows that are passed over together."""
 _QUEUE = 512
 """Blocks to be read that are gathered at a time."""
 
@@ -69,13 +70,15 @@ Pair = tuple[float, int, int]
 
 
 class Nodes(NamedTuple):
-    """What is known of every node, shape (N,) but for `bounds`, with N = capacity(tips)."""
+    """What is known of every node, shape (N,) but for `bounds`, with N = columns(tips)."""
 
     R: NDArray[np.float64]
     """Row sums."""
     u: NDArray[np.float64]
     """R / c, when it was last refreshed; +inf of a node made since."""
     place: NDArray[np.int64]
+    at: NDArray[np.int64]
+    """The row of memory with the node's distances."""
     ident: NDArray[np.int64]
     """The node's number in the tree."""
     low: NDArray[np.float64]
@@ -120,23 +123,6 @@ def padding(largest: float, size_u: float, fallen: float) -> float:
     return 8.0 * _EPS * (largest + 2.0 * size_u + fallen) + _TINY
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """Ask for the memory of array.flat[index] of a contiguous array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte = ir.IntType(8).as_pointer()
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
-        builder.call(prefetch, [address, flag(0), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return numba.void(array, numba.intp), generate
-
-
 @compiled
 def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> float:
     """The smallest Q of a stretch of a row whose row sum is `own`."""
@@ -159,9 +145,12 @@ def _first_of(
 ) -> int:
     """The node, first <= j < last, whose Q is `best`; among equals the first place."""
     found = -1
-    for j in range(first, last):
-        if c * row[j] - (own + R[j]) == best and (found < 0 or place[j] < place[found]):
-            found = j
+    for s in range(first, last, _CHUNK):
+        e = min(last, s + _CHUNK)
+        if _smallest(row[s:e], R[s:e], c, own) == best:
+            for j in range(s, e):
+                if c * row[j] - (own + R[j]) == best and (found < 0 or place[j] < place[found]):
+                    found = j
     return found
 
 
@@ -205,7 +194,7 @@ def scan_rows(D: NDArray[Any], nodes: Nodes, n: int, pad: float, first: int, las
     R = nodes.R[:n]
     fallen = np.zeros(nodes.bounds.shape[1])
     for i in range(first, last):
-        _scan_row(D[i, :i], R, nodes, i, float(n - 2), pad, fallen)
+        _scan_row(D[nodes.at[i], :i], R, nodes, i, float(n - 2), pad, fallen)
 
 
 @compiled
@@ -251,14 +240,14 @@ def _lower(low: NDArray[np.float64], rises: NDArray[np.float64], pad: float, flo
 
 @compiled
 def _best_partner(
-    near: NDArray[np.float64], partner: NDArray[np.int64], R: NDArray[np.float64], c: float
+    near: NDArray[np.float64], partner: NDArray[np.uint64], R: NDArray[np.float64], c: float
 ) -> float:
     """The smallest Q over each row's partner: an upper bound on the smallest Q of all.
 
     It is +inf for a dead row and for a dead partner, through their row sums.
     """
     best = np.inf
-    for k in range(R.shape[0]):
+    for k in range(near.shape[0]):
         best = _smaller(c * near[k] - (R[k] + R[partner[k]]), best)
     return best
 
@@ -269,10 +258,16 @@ def _candidates(
 ) -> int:
     """Write the rows whose bound does not exceed `limit`, ascending; how many there are."""
     count = 0
-    for k in range(u.shape[0]):
-        rows[count] = k
-        if low[k] - u[k] <= limit:
-            count += 1
+    for s in range(0, low.shape[0], _CHUNK):
+        own = low[s : min(low.shape[0], s + _CHUNK)]
+        other = u[s : min(low.shape[0], s + _CHUNK)]
+        least = np.inf
+        for k in range(own.shape[0]):
+            least = _smaller(own[k] - other[k], least)
+        if least <= limit:
+            for k in range(own.shape[0]):
+                rows[count] = s + k
+                count += own[k] - other[k] <= limit
     return count
 
 
@@ -301,23 +296,23 @@ def _queue_row(
     """
     own = nodes.u[i]
     least = np.inf
+    bounds = nodes.bounds[i]
     for b in range((i + BLOCK - 1) // BLOCK):
-        known = nodes.bounds[i, b] - fallen[b]
-        if known - own <= limit:
-            queue[count, 0] = i
-            queue[count, 1] = b
-            count += 1
-        else:
-            least = min(least, known)
+        known = bounds[b] - fallen[b]
+        queue[count, 0] = i
+        queue[count, 1] = b
+        taken = known - own <= limit
+        count += taken
+        least = _smaller(np.inf if taken else known, least)
     nodes.low[i] = least
     return count
 
 
 @compiled
-def _ask_for(D: NDArray[Any], i: int, b: int) -> None:
-    """Ask for the memory of a block."""
+def _ask_for(D: NDArray[Any], row: int, i: int, b: int) -> None:
+    """Ask for the memory of block b of node i, whose distances lie in `row`."""
     for k in range(b * BLOCK, min(i, (b + 1) * BLOCK), _LINE // D.itemsize):
-        _prefetch(D, i * D.shape[1] + k)
+        _nj_rows.prefetch(D, row * D.shape[1] + k)
 
 
 @compiled
@@ -335,15 +330,16 @@ def _read_queue(
     """Read the queued blocks; the least Q known to exist, and the best pair found by now."""
     R = nodes.R[:m]
     for t in range(min(_AHEAD, queue.shape[0])):
-        _ask_for(D, queue[t, 0], queue[t, 1])
+        _ask_for(D, nodes.at[queue[t, 0]], queue[t, 0], queue[t, 1])
     for t in range(queue.shape[0]):
         if t + _AHEAD < queue.shape[0]:
-            _ask_for(D, queue[t + _AHEAD, 0], queue[t + _AHEAD, 1])
+            i = queue[t + _AHEAD, 0]
+            _ask_for(D, nodes.at[i], i, queue[t + _AHEAD, 1])
         i = queue[t, 0]
         b = queue[t, 1]
         known = nodes.bounds[i, b] - fallen[b]
         if known - nodes.u[i] <= best / c + pad:
-            row = D[i, :i]
+            row = D[nodes.at[i], :i]
             s = b * BLOCK
             e = min(i, s + BLOCK)
             q = _smallest(row[s:e], R[s:e], c, R[i])
@@ -374,15 +370,14 @@ def _find(
     pair: Pair,
 ) -> Pair:
     """The pair with the smallest Q; `pair` is the best of row `young`, which was read."""
-    R = nodes.R[:m]
-    u = nodes.u[:m]
-    low = nodes.low[:m]
-    best = _best_partner(nodes.near[:m], nodes.partner[:m], R, c)
-    count = _candidates(low, u, best / c + pad, rows)
+    best = _best_partner(nodes.near[:m], nodes.partner[:m], nodes.R[:m], c)
+    count = _candidates(nodes.low[:m], nodes.u[:m], best / c + pad, rows)
     queued = 0
     for t in range(count):
+        i = rows[min(t + _AHEAD, count - 1)]
+        _nj_rows.prefetch(nodes.bounds, i * nodes.bounds.shape[1])
         i = rows[t]
-        if i == young or low[i] - u[i] > best / c + pad:
+        if i == young or nodes.low[i] - nodes.u[i] > best / c + pad:
             continue
         queued = _queue_row(i, nodes, best / c + pad, fallen, queue, queued)
         if queued >= _QUEUE:
@@ -490,12 +485,10 @@ def _compact(
             # Where the node goes, for partners.
             scratch[k] = live
             live += 1
-    _nj_rows.close_gaps(D, keep[:live], closed)
-    if V.shape[0] > 0:
-        _nj_rows.close_gaps(V, keep[:live], closed)
     for i in range(live):
         k = keep[i]
         nodes.u[i] = nodes.u[k]
+        nodes.at[i] = nodes.at[k]
         nodes.place[i] = nodes.place[k]
         nodes.ident[i] = nodes.ident[k]
         nodes.low[i] = nodes.low[k]
@@ -509,7 +502,10 @@ def _compact(
             for old in range(first, last + 1):
                 least = min(least, nodes.bounds[k, old] - fallen[old])
             nodes.bounds[i, b] = least
-    _nj_rows.sum_rows(D, nodes.R[:live], 0, live)
+    _nj_rows.close_gaps(D, nodes.at[:live], keep[:live], closed)
+    if V.shape[0] > 0:
+        _nj_rows.close_gaps(V, nodes.at[:live], keep[:live], closed)
+    _nj_rows.sum_rows(D, nodes.at, nodes.R[:live], 0, live)
     fallen[:] = 0.0
     return live
 
@@ -530,7 +526,7 @@ def join_all(
     ----------
     n : int
         Tips.
-    D : (N, N) array, overwritten, with N = capacity(n)
+    D : (n, N) array, overwritten, with N = columns(n)
         Distances; those of the tips are filled.
     V : array as D, overwritten, or (0, 0)
         BIONJ's variances; without them, neighbor joining's averages are taken.
@@ -551,7 +547,7 @@ def join_all(
     -----
     O(n^2) a join at worst, about O(n) on distances that resemble a tree.
     """
-    N = D.shape[0]
+    N = D.shape[1]
     R = nodes.R
     blocks = nodes.bounds.shape[1]
     rows = np.empty(N, np.int64)
@@ -559,6 +555,7 @@ def join_all(
     ends = np.empty((2, N), D.dtype)
     variances = np.empty((2, N if V.shape[0] > 0 else 0), D.dtype)
     scratch = np.empty(N)
+    partial = np.empty(_nj_rows.PARTIAL)
     rises = np.zeros(blocks)
     fallen = np.zeros(blocks)
     m = n
@@ -577,13 +574,13 @@ def join_all(
                 fallen[t] += rises[t] + pad
             # No d - u is below the floor, so no bound needs to be.
             _lower(nodes.low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
-            q = _scan_row(D[m - 1, : m - 1], R[:m], nodes, m - 1, c, pad, fallen)
+            q = _scan_row(D[nodes.at[m - 1], : m - 1], R[:m], nodes, m - 1, c, pad, fallen)
             pair = (q, m - 1, nodes.partner[m - 1])
         q, a, b = _find(D, nodes, m, c, pad, fallen, rows, queue, young, pair)
         if not q < np.inf:
             return False
-        distance = np.float64(D[a, b])
-        between = np.float64(V[a, b]) if V.shape[0] > 0 else 0.0
+        distance = np.float64(D[nodes.at[a], b])
+        between = np.float64(V[nodes.at[a], b]) if V.shape[0] > 0 else 0.0
         if nodes.place[b] < nodes.place[a]:
             a, b = b, a
 
@@ -598,18 +595,21 @@ def join_all(
 
         R[a] = DEAD
         R[b] = DEAD
-        _nj_rows.distances_of(D, a, closed, ends[0, :m])
-        _nj_rows.distances_of(D, b, closed, ends[1, :m])
-        joined = D[m, :m]
+        _nj_rows.distances_of(D, nodes.at, a, closed, ends[0, :m])
+        _nj_rows.distances_of(D, nodes.at, b, closed, ends[1, :m])
+        # Both were copied, so the new node's distances may overwrite one's.
+        row = nodes.at[a]
+        nodes.at[m] = row
+        joined = D[row, :m]
         if V.shape[0] > 0:
-            _nj_rows.distances_of(V, a, closed, variances[0, :m])
-            _nj_rows.distances_of(V, b, closed, variances[1, :m])
+            _nj_rows.distances_of(V, nodes.at, a, closed, variances[0, :m])
+            _nj_rows.distances_of(V, nodes.at, b, closed, variances[1, :m])
             weight = _weight(variances[0, :m], variances[1, :m], R[:m], between, live)
             size = _join_weighted(
                 ends[0, :m],
                 ends[1, :m],
                 joined,
-                (variances[0, :m], variances[1, :m], V[m, :m]),
+                (variances[0, :m], variances[1, :m], V[row, :m]),
                 R[:m],
                 (lengths[step, 0], lengths[step, 1]),
                 between,
@@ -618,7 +618,7 @@ def join_all(
         else:
             size = _join_rows(ends[0, :m], ends[1, :m], joined, R[:m], distance)
         largest = max(largest, size)
-        R[m] = _nj_rows.sum_live(joined, R[:m], scratch)
+        R[m] = _nj_rows.sum_live(joined, R[:m], scratch, partial)
         nodes.u[m] = np.inf
         nodes.low[m] = np.inf
         nodes.near[m] = np.inf
@@ -642,9 +642,9 @@ def join_all(
         for t in range(2):
             if nodes.place[last[t + 1]] < nodes.place[last[t]]:
                 last[t], last[t + 1] = last[t + 1], last[t]
-    d_xy = np.float64(D[max(last[0], last[1]), min(last[0], last[1])])
-    d_xz = np.float64(D[max(last[0], last[2]), min(last[0], last[2])])
-    d_yz = np.float64(D[max(last[1], last[2]), min(last[1], last[2])])
+    d_xy = np.float64(D[nodes.at[max(last[0], last[1])], min(last[0], last[1])])
+    d_xz = np.float64(D[nodes.at[max(last[0], last[2])], min(last[0], last[2])])
+    d_yz = np.float64(D[nodes.at[max(last[1], last[2])], min(last[1], last[2])])
     for t in range(3):
         children[n - 3, t] = nodes.ident[last[t]]
     lengths[n - 3, 0] = 0.5 * ((d_xy + d_xz) - d_yz)

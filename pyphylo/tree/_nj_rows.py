@@ -1,56 +1,82 @@
 """The distances that neighbor joining works on: filled, summed, and rid of joined nodes.
 
-Nodes are numbered by age: tips in order, then joined nodes as they come. The square holds
-between tips what it is given, both ways, and zeros in its diagonal. A joined node's row is put
-behind the last and ends where its own column would begin; nothing is written into older rows. So
+Nodes are numbered by age: tips in order, then joined nodes as they come. `at` says in which row
+of memory a node's distances lie. Between tips they are what was given, both ways, with zeros in
+the diagonal. A joined node's distances to all older nodes overwrite a row of one of the two
+joined; no other row is written to. So
 
-    D[i, j] is the distance of i and j wherever j < i, or both were there when gaps were last closed,
+    D[at[i], j] is the distance of i and j where j < i, or i and j are both among the `closed`
+    first nodes, which were there when gaps were last closed,
 
-and a node's distances lie in its row up to the nodes of that moment, and down its column from
-there on. When memory for another row runs out, or a fifth of the nodes are dead, rows and columns
-of joined nodes are dropped and the square is whole again.
+and a node's distances lie in its row up to those nodes and down its column from there on. When
+columns run out, or a quarter as many nodes have come as there were, the columns of joined nodes
+are dropped and every distance stands both ways again.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled
 
 __all__ = [
     "BLOCK",
+    "PARTIAL",
     "DEAD",
-    "capacity",
     "close_gaps",
+    "columns",
     "distances_of",
     "fill_from_condensed",
     "fill_from_square",
+    "prefetch",
     "room",
     "row_sum",
     "sum_live",
     "sum_rows",
 ]
 
-BLOCK = 128
+BLOCK = 256
 """Nodes that share a bound in every row."""
 DEAD = -np.inf
 """The row sum of a joined node: it makes every Q of the node +inf."""
+PARTIAL = 64
+"""Sums that a row's sum is made of."""
 _TILE = 64
 
 
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the memory of array.flat[index] of a contiguous array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte = ir.IntType(8).as_pointer()
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
+        builder.call(prefetch, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return numba.void(array, numba.intp), generate
+
+
 @compiled
-def capacity(n: int) -> int:
-    """Rows and columns that memory is taken for: n tips and some joined nodes."""
-    return n + max(1, n // 16)
+def columns(n: int) -> int:
+    """Columns that memory is taken for: n tips and some joined nodes, in whole lines."""
+    return -(-(n + max(1, n // 4)) // 16) * 16
 
 
 @compiled
 def room(n: int, live: int) -> int:
     """Joins before gaps are closed, where `live` of n tips and their joins are left."""
-    return max(1, min(capacity(n) - live, live // 4))
+    return max(1, min(columns(n) - live, live // 4))
 
 
 @compiled
@@ -104,75 +130,84 @@ def _largest(row: NDArray[Any]) -> float:
 
 
 @compiled
-def row_sum(row: NDArray[Any]) -> float:
-    """Sum of a row: eight sums of every eighth value, those in pairs, and the last few values.
+def row_sum(row: NDArray[Any], partial: NDArray[np.float64]) -> float:
+    """Sum of a row: 64 sums of every 64th value, those halved by pairs, and the last few values.
 
-    One running sum would wait for every addition; eight keep a fixed order and need not.
+    One running sum would wait for every addition; many keep a fixed order and need not.
+    `partial` has their shape, (64,).
     """
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    whole = row.shape[0] // 8 * 8
-    for k in range(0, whole, 8):
-        s0 += row[k]
-        s1 += row[k + 1]
-        s2 += row[k + 2]
-        s3 += row[k + 3]
-        s4 += row[k + 4]
-        s5 += row[k + 5]
-        s6 += row[k + 6]
-        s7 += row[k + 7]
-    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    partial[:] = 0.0
+    whole = row.shape[0] // PARTIAL * PARTIAL
+    for start in range(0, whole, PARTIAL):
+        part = row[start : start + PARTIAL]
+        for k in range(PARTIAL):
+            partial[k] += part[k]
+    half = PARTIAL
+    while half > 1:
+        half //= 2
+        for k in range(half):
+            partial[k] += partial[half + k]
+    total = partial[0]
     for k in range(whole, row.shape[0]):
         total += row[k]
     return total
 
 
 @compiled
-def sum_live(row: NDArray[Any], R: NDArray[np.float64], scratch: NDArray[np.float64]) -> float:
+def sum_live(
+    row: NDArray[Any],
+    R: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    partial: NDArray[np.float64],
+) -> float:
     """Sum of a row in the order of `row_sum`, dead nodes counting nothing."""
     for k in range(row.shape[0]):
         scratch[k] = 0.0 if R[k] == DEAD else np.float64(row[k])
-    return row_sum(scratch[: row.shape[0]])
+    return row_sum(scratch[: row.shape[0]], partial)
 
 
 @compiled
-def sum_rows(D: NDArray[Any], R: NDArray[np.float64], first: int, last: int) -> None:
-    """R[i] = the sum of row i, for first <= i < last, of a square without gaps."""
+def sum_rows(
+    D: NDArray[Any], at: NDArray[np.int64], R: NDArray[np.float64], first: int, last: int
+) -> None:
+    """R[i] = the sum of node i's distances, for first <= i < last, when gaps are closed."""
+    partial = np.empty(PARTIAL)
     for i in range(first, last):
-        R[i] = row_sum(D[i, : R.shape[0]])
+        R[i] = row_sum(D[at[i], : R.shape[0]], partial)
 
 
 @compiled
-def distances_of(D: NDArray[Any], a: int, closed: int, out: NDArray[Any]) -> None:
-    """Distances of node a to all; `closed` nodes were there when gaps were last closed.
-
-    Its own entry is undefined.
-    """
+def distances_of(
+    D: NDArray[Any], at: NDArray[np.int64], a: int, closed: int, out: NDArray[Any]
+) -> None:
+    """Distances of node a to all others; its own entry is undefined."""
     known = max(a, closed)
-    out[:known] = D[a, :known]
+    out[:known] = D[at[a], :known]
     for k in range(max(a + 1, known), out.shape[0]):
-        out[k] = D[k, a]
+        out[k] = D[at[k], a]
 
 
 @compiled
-def close_gaps(D: NDArray[Any], keep: NDArray[np.int64], closed: int) -> None:
-    """Move rows and columns of `keep`, which ascends, to the front; make the square whole.
+def close_gaps(
+    D: NDArray[Any], at: NDArray[np.int64], keep: NDArray[np.int64], closed: int
+) -> None:
+    """Move columns of `keep`, which ascends, to the front; let distances stand both ways again.
 
-    In place: no number is written behind where it is still to be read from, because rows and
-    columns only move to the front, and mirror images are written when all rows have moved.
+    `at` is of the nodes kept. In place: columns only move to the front, and mirror images are
+    written when all have moved.
     """
     live = keep.shape[0]
-    old = 0
+    old = np.searchsorted(keep, closed)
+    source = keep.astype(np.uint64)
     for i in range(live):
-        old += keep[i] < closed
-    for i in range(live):
-        source = D[keep[i]]
-        target = D[i]
+        row = D[at[i]]
         for j in range(max(i, old)):
-            target[j] = source[keep[j]]
-        target[i] = 0.0
+            row[j] = row[source[j]]
+        row[i] = 0.0
     for left in range(old, live, _TILE):
         right = min(live, left + _TILE)
         for top in range(0, right, _TILE):
             for i in range(top, min(right, top + _TILE)):
+                row = D[at[i]]
                 for j in range(max(left, i + 1), right):
-                    D[i, j] = D[j, i]
+                    row[j] = D[at[j], i]

@@ -98,7 +98,7 @@ def join_all(
 
 def _room(n: int, live: int) -> int:
     """Joins before gaps are closed."""
-    return max(1, min(n + max(1, n // 16) - live, live // 4))
+    return max(1, min(-(-(n + max(1, n // 4)) // 16) * 16 - live, live // 4))
 
 
 def _append(square: list[list[Any]], row: list[Any]) -> None:
@@ -129,14 +129,16 @@ def _joined_variances(
 
 
 def _total(row: Sequence[Any]) -> Any:
-    """Eight sums of every eighth value, those in pairs, and what is left one by one."""
+    """64 sums of every 64th value, those halved by pairs, and what is left one by one."""
     zero = row[0] - row[0]
-    sums = [zero] * 8
-    whole = len(row) // 8 * 8
+    sums = [zero] * 64
+    whole = len(row) // 64 * 64
     for k in range(whole):
-        sums[k % 8] = sums[k % 8] + row[k]
-    a, b, c, d, e, f, g, h = sums
-    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        sums[k % 64] = sums[k % 64] + row[k]
+    while len(sums) > 1:
+        half = len(sums) // 2
+        sums = [a + b for a, b in zip(sums[:half], sums[half:], strict=True)]
+    total = sums[0]
     for value in row[whole:]:
         total = total + value
     return total

@@ -138,11 +138,11 @@ def _search(
     from pyphylo.tree import _nj_kernels, _nj_rows
 
     copies = 2 if variances else 1
-    N = _nj_rows.capacity(n)
+    N = _nj_rows.columns(n)
     require_memory(
-        copies * N * N * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
+        copies * n * N * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
     )
-    work = np.empty((N, N), dtype)
+    work = _aligned(n, N, dtype)
     spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
     with _Tasks(min(n_threads, len(spans))) as tasks, np.errstate(over="ignore"):
         if values.ndim == 1:
@@ -157,6 +157,7 @@ def _search(
             R=np.zeros(N),
             u=np.zeros(N),
             place=np.arange(N),
+            at=np.arange(N),
             ident=np.arange(N),
             low=np.zeros(N),
             bounds=np.empty((N, -(-N // _nj_rows.BLOCK))),
@@ -164,7 +165,7 @@ def _search(
             partner=np.zeros(N, np.int64),
         )
         if n > 3:
-            tasks.run(_nj_rows.sum_rows, [(work, nodes.R[:n], *span) for span in spans])
+            tasks.run(_nj_rows.sum_rows, [(work, nodes.at, nodes.R[:n], *span) for span in spans])
             np.divide(nodes.R[:n], n - 2, out=nodes.u[:n])
             pad = _nj_kernels.padding(largest, float(np.abs(nodes.u).max()), 0.0)
             tasks.run(_nj_kernels.scan_rows, [(work, nodes, n, pad, *span) for span in spans])
@@ -174,6 +175,14 @@ def _search(
     if not (finished and np.isfinite(lengths).all()):
         raise _overflow(values, n, dtype)
     return children, lengths
+
+
+def _aligned(rows: int, columns: int, dtype: str) -> NDArray[Any]:
+    """Memory for a matrix whose first number begins a cache line."""
+    size = np.dtype(dtype).itemsize
+    raw = np.empty(rows * columns * size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + rows * columns * size].view(dtype).reshape(rows, columns)
 
 
 class _Tasks:
