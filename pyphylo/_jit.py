@@ -11,7 +11,7 @@ import numba
 
 from pyphylo.errors import PyphyloWarning
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "compiled_bare"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -23,11 +23,24 @@ def compiled(function: _F) -> _F:
     folder, and refuses with RuntimeError where none can be written. Then every
     process compiles anew, and one warning says so.
     """
+    return _compiled(function, {})
+
+
+def compiled_bare(function: _F) -> _F:
+    """As `compiled`, for a kernel that makes no array, only looks at parts of those it is given.
+
+    Numba then leaves out the counting of references, which costs as much as reading
+    a few cache lines wherever a part of an array is looked at.
+    """
+    return _compiled(function, {"_nrt": False})
+
+
+def _compiled(function: _F, options: dict[str, Any]) -> _F:
     try:
-        kernel: _F = numba.njit(cache=True, nogil=True)(function)
+        kernel: _F = numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:
         _warn_once()
-        kernel = numba.njit(nogil=True)(function)
+        kernel = numba.njit(nogil=True, **options)(function)
     return kernel
 
 
@@ -37,5 +50,5 @@ def _warn_once() -> None:
         "no folder for compiled code can be written, so every process compiles the kernels anew, "
         "which takes seconds; set NUMBA_CACHE_DIR to a folder that can be written",
         PyphyloWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

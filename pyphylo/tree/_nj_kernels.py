@@ -32,7 +32,7 @@ rows only blocks whose bound undercuts the best partner's Q are read again; whic
 known some blocks ahead, so that memory is asked for them early.
 
 Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| + |fallen| over all
-live nodes and blocks, each of the fewer than eight operations between a Q and a bound errs by at
+live nodes and blocks, each of the fewer than ten operations between a Q and a bound errs by at
 most eps W, so bounds are lowered by pad = 8 eps W: a block is then skipped only if none of its
 pairs can attain the smallest Q, and ties are decided among pairs that were all read.
 """
@@ -46,7 +46,7 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from pyphylo._jit import compiled
+from pyphylo._jit import compiled, compiled_bare
 from pyphylo.tree import _nj_rows
 from pyphylo.tree._nj_rows import BLOCK, DEAD
 
@@ -61,6 +61,8 @@ _LINE = 64
 """Bytes that memory hands out at once."""
 _CHUNK = 64
 """Rows that are passed over together."""
+_LEADING = 16
+"""Joins for which leads are kept."""
 _QUEUE = 512
 """Blocks to be read that are gathered at a time."""
 
@@ -117,13 +119,13 @@ def _larger(typing_context: Any, left: Any, right: Any) -> Any:
     return numba.float64(numba.float64, numba.float64), generate
 
 
-@compiled
+@compiled_bare
 def padding(largest: float, size_u: float, fallen: float) -> float:
     """How far a bound is lowered for rounding: with |d| <= largest, |u| <= size_u, and `fallen`."""
     return 8.0 * _EPS * (largest + 2.0 * size_u + fallen) + _TINY
 
 
-@compiled
+@compiled_bare
 def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> float:
     """The smallest Q of a stretch of a row whose row sum is `own`."""
     best = np.inf
@@ -132,7 +134,7 @@ def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -
     return best
 
 
-@compiled
+@compiled_bare
 def _first_of(
     row: NDArray[Any],
     R: NDArray[np.float64],
@@ -154,7 +156,7 @@ def _first_of(
     return found
 
 
-@compiled
+@compiled_bare
 def _scan_row(
     row: NDArray[Any],
     R: NDArray[np.float64],
@@ -197,7 +199,7 @@ def scan_rows(D: NDArray[Any], nodes: Nodes, n: int, pad: float, first: int, las
         _scan_row(D[nodes.at[i], :i], R, nodes, i, float(n - 2), pad, fallen)
 
 
-@compiled
+@compiled_bare
 def _refresh_u(
     R: NDArray[np.float64], u: NDArray[np.float64], c: float, rises: NDArray[np.float64]
 ) -> float:
@@ -207,12 +209,13 @@ def _refresh_u(
     """
     size = 0.0
     m = R.shape[0]
+    share = 1.0 / c
     for b in range((m + BLOCK - 1) // BLOCK):
         sums = R[b * BLOCK : min(m, (b + 1) * BLOCK)]
         part = u[b * BLOCK : min(m, (b + 1) * BLOCK)]
         rise = -np.inf
         for k in range(sums.shape[0]):
-            new = sums[k] / c
+            new = sums[k] * share
             old = part[k]
             dead = sums[k] == DEAD
             rise = _larger(DEAD if dead else new - old, rise)
@@ -223,7 +226,7 @@ def _refresh_u(
     return size
 
 
-@compiled
+@compiled_bare
 def _lower(low: NDArray[np.float64], rises: NDArray[np.float64], pad: float, floor: float) -> None:
     """Lower every row's bound by the largest rise among the blocks it reaches into.
 
@@ -238,21 +241,36 @@ def _lower(low: NDArray[np.float64], rises: NDArray[np.float64], pad: float, flo
             part[k] = _larger(part[k] - (drop + pad), floor)
 
 
-@compiled
-def _best_partner(
-    near: NDArray[np.float64], partner: NDArray[np.uint64], R: NDArray[np.float64], c: float
-) -> float:
-    """The smallest Q over each row's partner: an upper bound on the smallest Q of all.
+@compiled_bare
+def _choose_leads(nodes: Nodes, m: int, c: float, leads: NDArray[np.int64]) -> None:
+    """Write the row of every chunk whose partner has the smallest Q."""
+    for s in range(0, m, _CHUNK):
+        best = np.inf
+        leads[s // _CHUNK] = s
+        for k in range(s, min(m, s + _CHUNK)):
+            q = c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]])
+            if q < best:
+                best = q
+                leads[s // _CHUNK] = k
 
-    It is +inf for a dead row and for a dead partner, through their row sums.
+
+@compiled_bare
+def _best_partner(nodes: Nodes, m: int, c: float, led: int, leads: NDArray[np.int64]) -> float:
+    """The smallest Q of a lead, or of one of the rows `led` to `m`, with its partner.
+
+    Being the Q of a pair, it is an upper bound on the smallest of all. It is +inf for a dead
+    row and for a dead partner, through their row sums.
     """
     best = np.inf
-    for k in range(near.shape[0]):
-        best = _smaller(c * near[k] - (R[k] + R[partner[k]]), best)
+    for t in range((led + _CHUNK - 1) // _CHUNK):
+        k = leads[t]
+        best = min(best, c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]]))
+    for k in range(led, m):
+        best = min(best, c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]]))
     return best
 
 
-@compiled
+@compiled_bare
 def _candidates(
     low: NDArray[np.float64], u: NDArray[np.float64], limit: float, rows: NDArray[np.int64]
 ) -> int:
@@ -271,17 +289,17 @@ def _candidates(
     return count
 
 
-@compiled
+@compiled_bare
 def _comes_first(place: NDArray[np.int64], i: int, j: int, a: int, b: int) -> bool:
     """Whether the pair (i, j) comes before (a, b) by places."""
     low = min(place[i], place[j])
     other = min(place[a], place[b])
     if low != other:
-        return low < other
-    return max(place[i], place[j]) < max(place[a], place[b])
+        return bool(low < other)
+    return bool(max(place[i], place[j]) < max(place[a], place[b]))
 
 
-@compiled
+@compiled_bare
 def _queue_row(
     i: int,
     nodes: Nodes,
@@ -308,14 +326,14 @@ def _queue_row(
     return count
 
 
-@compiled
+@compiled_bare
 def _ask_for(D: NDArray[Any], row: int, i: int, b: int) -> None:
     """Ask for the memory of block b of node i, whose distances lie in `row`."""
     for k in range(b * BLOCK, min(i, (b + 1) * BLOCK), _LINE // D.itemsize):
         _nj_rows.prefetch(D, row * D.shape[1] + k)
 
 
-@compiled
+@compiled_bare
 def _read_queue(
     D: NDArray[Any],
     nodes: Nodes,
@@ -356,7 +374,7 @@ def _read_queue(
     return best, pair
 
 
-@compiled
+@compiled_bare
 def _find(
     D: NDArray[Any],
     nodes: Nodes,
@@ -366,11 +384,13 @@ def _find(
     fallen: NDArray[np.float64],
     rows: NDArray[np.int64],
     queue: NDArray[np.int64],
+    led: int,
+    leads: NDArray[np.int64],
     young: int,
     pair: Pair,
 ) -> Pair:
     """The pair with the smallest Q; `pair` is the best of row `young`, which was read."""
-    best = _best_partner(nodes.near[:m], nodes.partner[:m], nodes.R[:m], c)
+    best = _best_partner(nodes, m, c, led, leads)
     count = _candidates(nodes.low[:m], nodes.u[:m], best / c + pad, rows)
     queued = 0
     for t in range(count):
@@ -388,17 +408,19 @@ def _find(
     return pair
 
 
-@compiled
+@compiled_bare
 def _join_rows(
     first: NDArray[Any],
     second: NDArray[Any],
     joined: NDArray[Any],
     R: NDArray[np.float64],
     distance: float,
+    counted: NDArray[np.float64],
 ) -> float:
     """The new node's row and the other row sums; the largest |distance| made.
 
-    Both joined nodes are dead already, and dead nodes get +inf.
+    Both joined nodes are dead already. Dead nodes get +inf, and zero in `counted`, the row that
+    is summed.
     """
     size = 0.0
     for k in range(R.shape[0]):
@@ -407,12 +429,13 @@ def _join_rows(
         dead = R[k] == DEAD
         joined[k] = np.inf if dead else 0.5 * ((x + y) - distance)
         stored = np.float64(joined[k])
+        counted[k] = 0.0 if dead else stored
         R[k] = DEAD if dead else R[k] + ((stored - x) - y)
         size = _larger(0.0 if dead else abs(stored), size)
     return size
 
 
-@compiled
+@compiled_bare
 def _weight(
     first: NDArray[Any], second: NDArray[Any], R: NDArray[np.float64], between: float, live: int
 ) -> float:
@@ -427,7 +450,7 @@ def _weight(
     return min(max(weight, 0.0), 1.0)
 
 
-@compiled
+@compiled_bare
 def _join_weighted(
     first: NDArray[Any],
     second: NDArray[Any],
@@ -437,6 +460,7 @@ def _join_weighted(
     branches: tuple[float, float],
     between: float,
     weight: float,
+    counted: NDArray[np.float64],
 ) -> float:
     """As `_join_rows`, with BIONJ's weight; also the new node's row of variances.
 
@@ -453,9 +477,11 @@ def _join_weighted(
         if R[k] == DEAD:
             joined[k] = np.inf
             new[k] = 0.0
+            counted[k] = 0.0
             continue
         joined[k] = weight * (x - branches[0]) + rest * (y - branches[1])
         stored = np.float64(joined[k])
+        counted[k] = stored
         R[k] = R[k] + ((stored - x) - y)
         size = max(size, abs(stored))
         new[k] = (weight * own[k] + rest * other[k]) - weight * rest * between
@@ -472,6 +498,7 @@ def _compact(
     fallen: NDArray[np.float64],
     keep: NDArray[np.int64],
     scratch: NDArray[np.float64],
+    partial: NDArray[np.float64],
 ) -> int:
     """Close the gaps that joined nodes left, keeping the order; the number of nodes now.
 
@@ -485,6 +512,9 @@ def _compact(
             # Where the node goes, for partners.
             scratch[k] = live
             live += 1
+    _nj_rows.mirror(D, nodes.at, keep[:live], closed)
+    if V.shape[0] > 0:
+        _nj_rows.mirror(V, nodes.at, keep[:live], closed)
     for i in range(live):
         k = keep[i]
         nodes.u[i] = nodes.u[k]
@@ -502,10 +532,13 @@ def _compact(
             for old in range(first, last + 1):
                 least = min(least, nodes.bounds[k, old] - fallen[old])
             nodes.bounds[i, b] = least
-    _nj_rows.close_gaps(D, nodes.at[:live], keep[:live], closed)
-    if V.shape[0] > 0:
-        _nj_rows.close_gaps(V, nodes.at[:live], keep[:live], closed)
-    _nj_rows.sum_rows(D, nodes.at, nodes.R[:live], 0, live)
+    source = keep[:live].astype(np.uint32)
+    for i in range(live):
+        row = D[nodes.at[i]]
+        _nj_rows.close_gaps(row, source, i)
+        nodes.R[i] = _nj_rows.row_sum(row[:live], partial)
+        if V.shape[0] > 0:
+            _nj_rows.close_gaps(V[nodes.at[i]], source, i)
     fallen[:] = 0.0
     return live
 
@@ -561,6 +594,8 @@ def join_all(
     m = n
     live = n
     closed = n
+    led = 0
+    leads = np.empty(N // _CHUNK + 1, np.int64)
     size_u = np.abs(nodes.u[:n]).max()
     while live > 3:
         c = float(live - 2)
@@ -576,7 +611,10 @@ def join_all(
             _lower(nodes.low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
             q = _scan_row(D[nodes.at[m - 1], : m - 1], R[:m], nodes, m - 1, c, pad, fallen)
             pair = (q, m - 1, nodes.partner[m - 1])
-        q, a, b = _find(D, nodes, m, c, pad, fallen, rows, queue, young, pair)
+        if (n - live) % _LEADING == 0 or led > m:
+            _choose_leads(nodes, m, c, leads)
+            led = m
+        q, a, b = _find(D, nodes, m, c, pad, fallen, rows, queue, led, leads, young, pair)
         if not q < np.inf:
             return False
         distance = np.float64(D[nodes.at[a], b])
@@ -614,11 +652,12 @@ def join_all(
                 (lengths[step, 0], lengths[step, 1]),
                 between,
                 weight,
+                scratch[:m],
             )
         else:
-            size = _join_rows(ends[0, :m], ends[1, :m], joined, R[:m], distance)
+            size = _join_rows(ends[0, :m], ends[1, :m], joined, R[:m], distance, scratch[:m])
         largest = max(largest, size)
-        R[m] = _nj_rows.sum_live(joined, R[:m], scratch, partial)
+        R[m] = _nj_rows.row_sum(scratch[:m], partial)
         nodes.u[m] = np.inf
         nodes.low[m] = np.inf
         nodes.near[m] = np.inf
@@ -628,8 +667,9 @@ def join_all(
         m += 1
         live -= 1
         if m == closed + _nj_rows.room(n, closed) and live > 3:
-            m = _compact(D, V, nodes, m, closed, fallen, rows, scratch)
+            m = _compact(D, V, nodes, m, closed, fallen, rows, scratch, partial)
             closed = m
+            led = N + 1
 
     last = np.empty(3, np.int64)
     count = 0

@@ -23,21 +23,21 @@ from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from pyphylo._jit import compiled
+from pyphylo._jit import compiled, compiled_bare
 
 __all__ = [
     "BLOCK",
-    "PARTIAL",
     "DEAD",
+    "PARTIAL",
     "close_gaps",
     "columns",
     "distances_of",
     "fill_from_condensed",
     "fill_from_square",
+    "mirror",
     "prefetch",
     "room",
     "row_sum",
-    "sum_live",
     "sum_rows",
 ]
 
@@ -47,7 +47,7 @@ DEAD = -np.inf
 """The row sum of a joined node: it makes every Q of the node +inf."""
 PARTIAL = 64
 """Sums that a row's sum is made of."""
-_TILE = 64
+_TILE = 128
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
@@ -67,13 +67,13 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     return numba.void(array, numba.intp), generate
 
 
-@compiled
+@compiled_bare
 def columns(n: int) -> int:
     """Columns that memory is taken for: n tips and some joined nodes, in whole lines."""
     return -(-(n + max(1, n // 4)) // 16) * 16
 
 
-@compiled
+@compiled_bare
 def room(n: int, live: int) -> int:
     """Joins before gaps are closed, where `live` of n tips and their joins are left."""
     return max(1, min(columns(n) - live, live // 4))
@@ -98,26 +98,30 @@ def fill_from_condensed(
 ) -> float:
     """As `fill_from_square`, from the upper triangle by rows; columns are filled with the rows.
 
-    Fills D[i, j] and D[j, i] for first <= i < last and j > i. The mirror image is written in
-    tiles, which stay in cache.
+    Fills D[i, j] and D[j, i] for first <= i < last and j > i, in tiles, so that the mirror
+    image is taken from cache.
     """
     size = 0.0
     for top in range(first, last, _TILE):
         bottom = min(last, top + _TILE)
-        for i in range(top, bottom):
-            start = i * n - i * (i + 1) // 2
-            target = D[i, i + 1 : n]
-            target[:] = condensed[start : start + n - i - 1]
-            D[i, i] = 0.0
-            size = max(size, _largest(target))
         for left in range(top, n, _TILE):
-            for j in range(left, min(n, left + _TILE)):
+            right = min(n, left + _TILE)
+            for i in range(top, bottom):
+                begin = max(left, i + 1)
+                if begin < right:
+                    source = i * n - i * (i + 1) // 2 - i - 1
+                    target = D[i, begin:right]
+                    target[:] = condensed[source + begin : source + right]
+                    size = max(size, _largest(target))
+            for j in range(left, right):
                 for i in range(top, min(bottom, j)):
                     D[j, i] = D[i, j]
+        for i in range(top, bottom):
+            D[i, i] = 0.0
     return size
 
 
-@compiled
+@compiled_bare
 def _largest(row: NDArray[Any]) -> float:
     """The largest absolute value; not finite if one is not."""
     size = 0.0
@@ -126,17 +130,18 @@ def _largest(row: NDArray[Any]) -> float:
         value = abs(np.float64(row[k]))
         size = value if value > size else size
         total += value - value
-    return size + total
+    return float(size + total)
 
 
-@compiled
+@compiled_bare
 def row_sum(row: NDArray[Any], partial: NDArray[np.float64]) -> float:
     """Sum of a row: 64 sums of every 64th value, those halved by pairs, and the last few values.
 
     One running sum would wait for every addition; many keep a fixed order and need not.
     `partial` has their shape, (64,).
     """
-    partial[:] = 0.0
+    for k in range(PARTIAL):
+        partial[k] = 0.0
     whole = row.shape[0] // PARTIAL * PARTIAL
     for start in range(0, whole, PARTIAL):
         part = row[start : start + PARTIAL]
@@ -150,20 +155,7 @@ def row_sum(row: NDArray[Any], partial: NDArray[np.float64]) -> float:
     total = partial[0]
     for k in range(whole, row.shape[0]):
         total += row[k]
-    return total
-
-
-@compiled
-def sum_live(
-    row: NDArray[Any],
-    R: NDArray[np.float64],
-    scratch: NDArray[np.float64],
-    partial: NDArray[np.float64],
-) -> float:
-    """Sum of a row in the order of `row_sum`, dead nodes counting nothing."""
-    for k in range(row.shape[0]):
-        scratch[k] = 0.0 if R[k] == DEAD else np.float64(row[k])
-    return row_sum(scratch[: row.shape[0]], partial)
+    return float(total)
 
 
 @compiled
@@ -176,38 +168,60 @@ def sum_rows(
         R[i] = row_sum(D[at[i], : R.shape[0]], partial)
 
 
-@compiled
+@compiled_bare
 def distances_of(
     D: NDArray[Any], at: NDArray[np.int64], a: int, closed: int, out: NDArray[Any]
 ) -> None:
     """Distances of node a to all others; its own entry is undefined."""
     known = max(a, closed)
-    out[:known] = D[at[a], :known]
+    row = D[at[a]]
+    for k in range(known):
+        out[k] = row[k]
     for k in range(max(a + 1, known), out.shape[0]):
         out[k] = D[at[k], a]
 
 
-@compiled
-def close_gaps(
-    D: NDArray[Any], at: NDArray[np.int64], keep: NDArray[np.int64], closed: int
-) -> None:
-    """Move columns of `keep`, which ascends, to the front; let distances stand both ways again.
-
-    `at` is of the nodes kept. In place: columns only move to the front, and mirror images are
-    written when all have moved.
-    """
+@compiled_bare
+def mirror(D: NDArray[Any], at: NDArray[np.int64], keep: NDArray[np.int64], closed: int) -> None:
+    """Let the nodes of `keep`, which ascends, know their distances to those from `closed` on."""
     live = keep.shape[0]
     old = np.searchsorted(keep, closed)
-    source = keep.astype(np.uint64)
-    for i in range(live):
-        row = D[at[i]]
-        for j in range(max(i, old)):
-            row[j] = row[source[j]]
-        row[i] = 0.0
     for left in range(old, live, _TILE):
         right = min(live, left + _TILE)
         for top in range(0, right, _TILE):
             for i in range(top, min(right, top + _TILE)):
-                row = D[at[i]]
+                row = D[at[keep[i]]]
                 for j in range(max(left, i + 1), right):
-                    row[j] = D[at[j], i]
+                    row[keep[j]] = D[at[keep[j]], keep[i]]
+
+
+@compiled_bare
+def close_gaps(row: NDArray[Any], keep: NDArray[np.uint32], own: int) -> None:
+    """Move the columns of `keep`, which ascends, to the front of a row, and zero to `own`.
+
+    In place, for columns only move to the front. Eight are read before any of them is written,
+    so that they can be moved together.
+    """
+    whole = keep.shape[0] // 8 * 8
+    for j in range(0, whole, 8):
+        source = keep[j : j + 8]
+        target = row[j : j + 8]
+        x0 = row[source[0]]
+        x1 = row[source[1]]
+        x2 = row[source[2]]
+        x3 = row[source[3]]
+        x4 = row[source[4]]
+        x5 = row[source[5]]
+        x6 = row[source[6]]
+        x7 = row[source[7]]
+        target[0] = x0
+        target[1] = x1
+        target[2] = x2
+        target[3] = x3
+        target[4] = x4
+        target[5] = x5
+        target[6] = x6
+        target[7] = x7
+    for j in range(whole, keep.shape[0]):
+        row[j] = row[keep[j]]
+    row[own] = 0.0
