@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError, WorkError
-from pyphylo.tree import Tree, _nj_kernels, neighbor_joining
+from pyphylo.tree import Tree, _nj_search, neighbor_joining
 from pyphylo.tree._reference import join_all
 
 FEW = settings(max_examples=60, deadline=None)
@@ -294,12 +294,12 @@ def run_python(code, *, cwd, warnings="error", **environment):
 
 def test_importing_the_package_leaves_numba_out():
     code = "import pyphylo.tree, sys; print({'numba', 'skbio', 'networkx'} & set(sys.modules))"
-    done = run_python(code, cwd=Path(_nj_kernels.__file__).parents[2])
+    done = run_python(code, cwd=Path(_nj_search.__file__).parents[2])
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
 def test_kernels_compile_without_a_cache_folder(tmp_path):
-    shutil.copy(_nj_kernels.__file__, tmp_path / "kernels.py")
+    shutil.copy(_nj_search.__file__, tmp_path / "kernels.py")
     (tmp_path / "__pycache__").write_text("a file where the cache folder would be")
     nowhere = str(tmp_path / "__pycache__")
     done = run_python(

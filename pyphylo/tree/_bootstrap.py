@@ -27,7 +27,7 @@ __all__ = ["Bootstrap", "Method", "checked_tree"]
 
 _T = TypeVar("_T")
 Method = str | Callable[[DistanceMatrix], Tree]
-_MATRICES_A_TREE = 2
+_MATRICES_A_TREE = 2.25
 """Squares of distances that a tree takes while it is built: in its own order, and to be joined."""
 
 
@@ -65,7 +65,7 @@ class Bootstrap:
         if models < 2:
             raise InputError(f"a tree needs at least two models, not {models}")
         # One byte more for the check that every number is finite.
-        self._tree_bytes = models * models * (_MATRICES_A_TREE * np.dtype(dtype).itemsize + 1)
+        self._tree_bytes = models * models * int(_MATRICES_A_TREE * np.dtype(dtype).itemsize + 1)
 
     def __len__(self) -> int:
         return len(self._replicates)

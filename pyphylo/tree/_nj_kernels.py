@@ -1,4 +1,4 @@
-"""Neighbor joining and BIONJ, compiled: exact, with lazy bounds on the best partner of every row.
+"""Neighbor joining and BIONJ, compiled: exact.
 
 What is minimised
 -----------------
@@ -16,396 +16,24 @@ Nodes are numbered by age
 Tips in order, then joined nodes as they come; a pair belongs to its younger node. Rows are kept
 as `_nj_rows.py` describes: no row ever changes until gaps are closed.
 
-How most of the matrix is skipped
----------------------------------
-With u_k = R_k / c, minimising Q is minimising d(i, j) - u_i - u_j. A row is cut into blocks. In
-real numbers every live row i keeps
-
-    low_i                       <= d(i, j) - u_j   for every live j before i
-    bounds[i, b] - fallen[b]    <= d(i, j) - u_j   for every live j before i in block b
-
-so that low_i - u_i bounds all of the row's pairs from below, and a partner whose Q is an upper
-bound on the smallest. A join removes two nodes, which can only raise the right sides, and raises
-the u_j of a block by at most some `rise`, by which the block's bounds fall (all at once: `fallen`
-adds the rises up) and low_i by the largest of them. The new node's row is read once. Of other
-rows only blocks whose bound undercuts the best partner's Q are read again; which they are is
-known some blocks ahead, so that memory is asked for them early.
-
-Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| + |fallen| over all
-live nodes and blocks, each of the fewer than ten operations between a Q and a bound errs by at
-most eps W, so bounds are lowered by pad = 8 eps W: a block is then skipped only if none of its
-pairs can attain the smallest Q, and ties are decided among pairs that were all read.
+How the pair is found is told in `_nj_search.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numba
 import numpy as np
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled, compiled_bare
-from pyphylo.tree import _nj_rows
+from pyphylo.tree import _nj_rows, _nj_search
 from pyphylo.tree._nj_rows import BLOCK, DEAD
 
-__all__ = ["Nodes", "join_all", "padding", "scan_rows"]
+__all__ = ["join_all"]
 
-_EPS = 2.0**-52
-_TINY = 1e-300
-"""Keeps the padding above zero where eps W underflows."""
-_AHEAD = 6
-"""Blocks asked for before they are read."""
-_LINE = 64
-"""Bytes that memory hands out at once."""
-_CHUNK = 64
-"""Rows that are passed over together."""
 _LEADING = 16
 """Joins for which leads are kept."""
-_QUEUE = 512
-"""Blocks to be read that are gathered at a time."""
-
-
-Pair = tuple[float, int, int]
-"""A Q and the two nodes that have it, the younger first; -1 where there is none."""
-
-
-class Nodes(NamedTuple):
-    """What is known of every node, shape (N,) but for `bounds`, with N = columns(tips)."""
-
-    R: NDArray[np.float64]
-    """Row sums."""
-    u: NDArray[np.float64]
-    """R / c, when it was last refreshed; +inf of a node made since."""
-    place: NDArray[np.int64]
-    at: NDArray[np.int64]
-    """The row of memory with the node's distances."""
-    ident: NDArray[np.int64]
-    """The node's number in the tree."""
-    low: NDArray[np.float64]
-    bounds: NDArray[np.float64]
-    """Shape (N, blocks)."""
-    near: NDArray[np.float64]
-    """The distance to the partner."""
-    partner: NDArray[np.int64]
-
-
-def _select(builder: Any, comparison: str, left: Any, right: Any) -> Any:
-    # Plain comparisons do not become vector reductions, because NaN and -0.0 would have to
-    # keep their place. Neither occurs in what is reduced here, and saying so changes no value.
-    flags = ("nnan", "nsz")
-    chosen = builder.fcmp_ordered(comparison, left, right, flags=flags)
-    return builder.select(chosen, left, right, flags=flags)
-
-
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _smaller(typing_context: Any, left: Any, right: Any) -> Any:
-    """The smaller of two float64 that are not NaN."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _select(builder, "<", *arguments)
-
-    return numba.float64(numba.float64, numba.float64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _larger(typing_context: Any, left: Any, right: Any) -> Any:
-    """The larger of two float64 that are not NaN."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _select(builder, ">", *arguments)
-
-    return numba.float64(numba.float64, numba.float64), generate
-
-
-@compiled_bare
-def padding(largest: float, size_u: float, fallen: float) -> float:
-    """How far a bound is lowered for rounding: with |d| <= largest, |u| <= size_u, and `fallen`."""
-    return 8.0 * _EPS * (largest + 2.0 * size_u + fallen) + _TINY
-
-
-@compiled_bare
-def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> float:
-    """The smallest Q of a stretch of a row whose row sum is `own`."""
-    best = np.inf
-    for j in range(row.shape[0]):
-        best = _smaller(c * row[j] - (own + R[j]), best)
-    return best
-
-
-@compiled_bare
-def _first_of(
-    row: NDArray[Any],
-    R: NDArray[np.float64],
-    place: NDArray[np.int64],
-    c: float,
-    own: float,
-    best: float,
-    first: int,
-    last: int,
-) -> int:
-    """The node, first <= j < last, whose Q is `best`; among equals the first place."""
-    found = -1
-    for s in range(first, last, _CHUNK):
-        e = min(last, s + _CHUNK)
-        if _smallest(row[s:e], R[s:e], c, own) == best:
-            for j in range(s, e):
-                if c * row[j] - (own + R[j]) == best and (found < 0 or place[j] < place[found]):
-                    found = j
-    return found
-
-
-@compiled_bare
-def _scan_row(
-    row: NDArray[Any],
-    R: NDArray[np.float64],
-    nodes: Nodes,
-    i: int,
-    c: float,
-    pad: float,
-    fallen: NDArray[np.float64],
-) -> float:
-    """Read the whole row of node i and set its bounds and partner; its smallest Q."""
-    own = nodes.u[i]
-    best = np.inf
-    first = 0
-    last = 0
-    for s in range(0, i, BLOCK):
-        e = min(i, s + BLOCK)
-        q = _smallest(row[s:e], R[s:e], c, R[i])
-        nodes.bounds[i, s // BLOCK] = ((q / c + own) - pad) + fallen[s // BLOCK]
-        if q < best:
-            best = q
-            first = s
-        if q <= best:
-            last = e
-    nodes.low[i] = (best / c + own) - pad
-    nodes.partner[i] = 0
-    nodes.near[i] = np.inf
-    if best < np.inf:
-        j = _first_of(row, R, nodes.place, c, R[i], best, first, last)
-        nodes.partner[i] = j
-        nodes.near[i] = row[j]
-    return best
-
-
-@compiled
-def scan_rows(D: NDArray[Any], nodes: Nodes, n: int, pad: float, first: int, last: int) -> None:
-    """Bounds and partner of the rows first <= i < last of n live nodes; nothing has fallen yet."""
-    R = nodes.R[:n]
-    fallen = np.zeros(nodes.bounds.shape[1])
-    for i in range(first, last):
-        _scan_row(D[nodes.at[i], :i], R, nodes, i, float(n - 2), pad, fallen)
-
-
-@compiled_bare
-def _refresh_u(
-    R: NDArray[np.float64], u: NDArray[np.float64], c: float, rises: NDArray[np.float64]
-) -> float:
-    """Set u = R / c and each block's largest rise of a u; the largest |u| before or after.
-
-    A dead node's u is -inf and a new node's old u is +inf: neither counts.
-    """
-    size = 0.0
-    m = R.shape[0]
-    share = 1.0 / c
-    for b in range((m + BLOCK - 1) // BLOCK):
-        sums = R[b * BLOCK : min(m, (b + 1) * BLOCK)]
-        part = u[b * BLOCK : min(m, (b + 1) * BLOCK)]
-        rise = -np.inf
-        for k in range(sums.shape[0]):
-            new = sums[k] * share
-            old = part[k]
-            dead = sums[k] == DEAD
-            rise = _larger(DEAD if dead else new - old, rise)
-            size = _larger(0.0 if dead else abs(new), size)
-            size = _larger(0.0 if (dead or old == np.inf) else abs(old), size)
-            part[k] = new
-        rises[b] = 0.0 if rise == -np.inf else rise
-    return size
-
-
-@compiled_bare
-def _lower(low: NDArray[np.float64], rises: NDArray[np.float64], pad: float, floor: float) -> None:
-    """Lower every row's bound by the largest rise among the blocks it reaches into.
-
-    No bound falls below `floor`.
-    """
-    m = low.shape[0]
-    drop = -np.inf
-    for b in range((m + BLOCK - 1) // BLOCK):
-        drop = max(drop, rises[b])
-        part = low[b * BLOCK : min(m, (b + 1) * BLOCK)]
-        for k in range(part.shape[0]):
-            part[k] = _larger(part[k] - (drop + pad), floor)
-
-
-@compiled_bare
-def _choose_leads(nodes: Nodes, m: int, c: float, leads: NDArray[np.int64]) -> None:
-    """Write the row of every chunk whose partner has the smallest Q."""
-    for s in range(0, m, _CHUNK):
-        best = np.inf
-        leads[s // _CHUNK] = s
-        for k in range(s, min(m, s + _CHUNK)):
-            q = c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]])
-            if q < best:
-                best = q
-                leads[s // _CHUNK] = k
-
-
-@compiled_bare
-def _best_partner(nodes: Nodes, m: int, c: float, led: int, leads: NDArray[np.int64]) -> float:
-    """The smallest Q of a lead, or of one of the rows `led` to `m`, with its partner.
-
-    Being the Q of a pair, it is an upper bound on the smallest of all. It is +inf for a dead
-    row and for a dead partner, through their row sums.
-    """
-    best = np.inf
-    for t in range((led + _CHUNK - 1) // _CHUNK):
-        k = leads[t]
-        best = min(best, c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]]))
-    for k in range(led, m):
-        best = min(best, c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]]))
-    return best
-
-
-@compiled_bare
-def _candidates(
-    low: NDArray[np.float64], u: NDArray[np.float64], limit: float, rows: NDArray[np.int64]
-) -> int:
-    """Write the rows whose bound does not exceed `limit`, ascending; how many there are."""
-    count = 0
-    for s in range(0, low.shape[0], _CHUNK):
-        own = low[s : min(low.shape[0], s + _CHUNK)]
-        other = u[s : min(low.shape[0], s + _CHUNK)]
-        least = np.inf
-        for k in range(own.shape[0]):
-            least = _smaller(own[k] - other[k], least)
-        if least <= limit:
-            for k in range(own.shape[0]):
-                rows[count] = s + k
-                count += own[k] - other[k] <= limit
-    return count
-
-
-@compiled_bare
-def _comes_first(place: NDArray[np.int64], i: int, j: int, a: int, b: int) -> bool:
-    """Whether the pair (i, j) comes before (a, b) by places."""
-    low = min(place[i], place[j])
-    other = min(place[a], place[b])
-    if low != other:
-        return bool(low < other)
-    return bool(max(place[i], place[j]) < max(place[a], place[b]))
-
-
-@compiled_bare
-def _queue_row(
-    i: int,
-    nodes: Nodes,
-    limit: float,
-    fallen: NDArray[np.float64],
-    queue: NDArray[np.int64],
-    count: int,
-) -> int:
-    """Queue the blocks of row i that may hold a pair with d - u_i - u_j <= limit.
-
-    The row's bound becomes the least of the blocks left out. Returns how many are queued now.
-    """
-    own = nodes.u[i]
-    least = np.inf
-    bounds = nodes.bounds[i]
-    for b in range((i + BLOCK - 1) // BLOCK):
-        known = bounds[b] - fallen[b]
-        queue[count, 0] = i
-        queue[count, 1] = b
-        taken = known - own <= limit
-        count += taken
-        least = _smaller(np.inf if taken else known, least)
-    nodes.low[i] = least
-    return count
-
-
-@compiled_bare
-def _ask_for(D: NDArray[Any], row: int, i: int, b: int) -> None:
-    """Ask for the memory of block b of node i, whose distances lie in `row`."""
-    for k in range(b * BLOCK, min(i, (b + 1) * BLOCK), _LINE // D.itemsize):
-        _nj_rows.prefetch(D, row * D.shape[1] + k)
-
-
-@compiled_bare
-def _read_queue(
-    D: NDArray[Any],
-    nodes: Nodes,
-    m: int,
-    c: float,
-    pad: float,
-    fallen: NDArray[np.float64],
-    queue: NDArray[np.int64],
-    best: float,
-    pair: Pair,
-) -> tuple[float, Pair]:
-    """Read the queued blocks; the least Q known to exist, and the best pair found by now."""
-    R = nodes.R[:m]
-    for t in range(min(_AHEAD, queue.shape[0])):
-        _ask_for(D, nodes.at[queue[t, 0]], queue[t, 0], queue[t, 1])
-    for t in range(queue.shape[0]):
-        if t + _AHEAD < queue.shape[0]:
-            i = queue[t + _AHEAD, 0]
-            _ask_for(D, nodes.at[i], i, queue[t + _AHEAD, 1])
-        i = queue[t, 0]
-        b = queue[t, 1]
-        known = nodes.bounds[i, b] - fallen[b]
-        if known - nodes.u[i] <= best / c + pad:
-            row = D[nodes.at[i], :i]
-            s = b * BLOCK
-            e = min(i, s + BLOCK)
-            q = _smallest(row[s:e], R[s:e], c, R[i])
-            known = (q / c + nodes.u[i]) - pad
-            nodes.bounds[i, b] = known + fallen[b]
-            if q <= best:
-                best = q
-                j = _first_of(row, R, nodes.place, c, R[i], q, s, e)
-                nodes.partner[i] = j
-                nodes.near[i] = row[j]
-                if q < pair[0] or _comes_first(nodes.place, i, j, pair[1], pair[2]):
-                    pair = (q, i, j)
-        nodes.low[i] = min(nodes.low[i], known)
-    return best, pair
-
-
-@compiled_bare
-def _find(
-    D: NDArray[Any],
-    nodes: Nodes,
-    m: int,
-    c: float,
-    pad: float,
-    fallen: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    queue: NDArray[np.int64],
-    led: int,
-    leads: NDArray[np.int64],
-    young: int,
-    pair: Pair,
-) -> Pair:
-    """The pair with the smallest Q; `pair` is the best of row `young`, which was read."""
-    best = _best_partner(nodes, m, c, led, leads)
-    count = _candidates(nodes.low[:m], nodes.u[:m], best / c + pad, rows)
-    queued = 0
-    for t in range(count):
-        i = rows[min(t + _AHEAD, count - 1)]
-        _nj_rows.prefetch(nodes.bounds, i * nodes.bounds.shape[1])
-        i = rows[t]
-        if i == young or nodes.low[i] - nodes.u[i] > best / c + pad:
-            continue
-        queued = _queue_row(i, nodes, best / c + pad, fallen, queue, queued)
-        if queued >= _QUEUE:
-            best, pair = _read_queue(D, nodes, m, c, pad, fallen, queue[:queued], best, pair)
-            queued = 0
-    if queued > 0:
-        best, pair = _read_queue(D, nodes, m, c, pad, fallen, queue[:queued], best, pair)
-    return pair
 
 
 @compiled_bare
@@ -431,7 +59,7 @@ def _join_rows(
         stored = np.float64(joined[k])
         counted[k] = 0.0 if dead else stored
         R[k] = DEAD if dead else R[k] + ((stored - x) - y)
-        size = _larger(0.0 if dead else abs(stored), size)
+        size = _nj_search.larger(0.0 if dead else abs(stored), size)
     return size
 
 
@@ -492,7 +120,7 @@ def _join_weighted(
 def _compact(
     D: NDArray[Any],
     V: NDArray[Any],
-    nodes: Nodes,
+    nodes: _nj_search.Nodes,
     m: int,
     closed: int,
     fallen: NDArray[np.float64],
@@ -548,7 +176,7 @@ def join_all(
     n: int,
     D: NDArray[Any],
     V: NDArray[Any],
-    nodes: Nodes,
+    nodes: _nj_search.Nodes,
     largest: float,
     children: NDArray[np.int64],
     lengths: NDArray[np.float64],
@@ -563,7 +191,7 @@ def join_all(
         Distances; those of the tips are filled.
     V : array as D, overwritten, or (0, 0)
         BIONJ's variances; without them, neighbor joining's averages are taken.
-    nodes : Nodes, overwritten
+    nodes : _nj_search.Nodes, overwritten
         Row sums, R / (n - 2), places, numbers, and what `scan_rows` found, of the tips.
     largest : float
         At least every absolute distance.
@@ -584,7 +212,7 @@ def join_all(
     R = nodes.R
     blocks = nodes.bounds.shape[1]
     rows = np.empty(N, np.int64)
-    queue = np.empty((_QUEUE + blocks, 2), np.int64)
+    queue = np.empty((_nj_search.QUEUE + blocks, 2), np.int64)
     ends = np.empty((2, N), D.dtype)
     variances = np.empty((2, N if V.shape[0] > 0 else 0), D.dtype)
     scratch = np.empty(N)
@@ -595,26 +223,28 @@ def join_all(
     live = n
     closed = n
     led = 0
-    leads = np.empty(N // _CHUNK + 1, np.int64)
+    leads = np.empty(N // _nj_search.CHUNK + 1, np.int64)
     size_u = np.abs(nodes.u[:n]).max()
     while live > 3:
         c = float(live - 2)
         pair = (np.inf, -1, -1)
         young = m - 1 if live < n else -1
         if live < n:
-            size_u = _refresh_u(R[:m], nodes.u[:m], c, rises)
-        pad = padding(largest, size_u, np.abs(fallen).max() + np.abs(rises).max())
+            size_u = _nj_search.refresh_u(R[:m], nodes.u[:m], c, rises)
+        pad = _nj_search.padding(largest, size_u, np.abs(fallen).max() + np.abs(rises).max())
         if live < n:
             for t in range(blocks):
                 fallen[t] += rises[t] + pad
             # No d - u is below the floor, so no bound needs to be.
-            _lower(nodes.low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
-            q = _scan_row(D[nodes.at[m - 1], : m - 1], R[:m], nodes, m - 1, c, pad, fallen)
+            _nj_search.lower(nodes.low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
+            q = _nj_search.scan_row(
+                D[nodes.at[m - 1], : m - 1], R[:m], nodes, m - 1, c, pad, fallen
+            )
             pair = (q, m - 1, nodes.partner[m - 1])
         if (n - live) % _LEADING == 0 or led > m:
-            _choose_leads(nodes, m, c, leads)
+            _nj_search.choose_leads(nodes, m, c, leads)
             led = m
-        q, a, b = _find(D, nodes, m, c, pad, fallen, rows, queue, led, leads, young, pair)
+        q, a, b = _nj_search.find(D, nodes, m, c, pad, fallen, rows, queue, led, leads, young, pair)
         if not q < np.inf:
             return False
         distance = np.float64(D[nodes.at[a], b])
@@ -636,9 +266,8 @@ def join_all(
         _nj_rows.distances_of(D, nodes.at, a, closed, ends[0, :m])
         _nj_rows.distances_of(D, nodes.at, b, closed, ends[1, :m])
         # Both were copied, so the new node's distances may overwrite one's.
-        row = nodes.at[a]
-        nodes.at[m] = row
-        joined = D[row, :m]
+        nodes.at[m] = nodes.at[a]
+        joined = D[nodes.at[m], :m]
         if V.shape[0] > 0:
             _nj_rows.distances_of(V, nodes.at, a, closed, variances[0, :m])
             _nj_rows.distances_of(V, nodes.at, b, closed, variances[1, :m])
@@ -647,7 +276,7 @@ def join_all(
                 ends[0, :m],
                 ends[1, :m],
                 joined,
-                (variances[0, :m], variances[1, :m], V[row, :m]),
+                (variances[0, :m], variances[1, :m], V[nodes.at[m], :m]),
                 R[:m],
                 (lengths[step, 0], lengths[step, 1]),
                 between,

@@ -68,7 +68,8 @@ def neighbor_joining(
 
     Notes
     -----
-    Needs a working copy of the matrix: 8 n^2 bytes, or 4 n^2 as float32. Time is
+    Needs a working copy of the matrix with room for new nodes: 10 n^2 bytes, or
+    5 n^2 as float32. Time is
     O(n^2) on distances that resemble a tree, O(n^3) at worst.
 
     References
@@ -94,7 +95,7 @@ def bionj(
 
     Notes
     -----
-    Needs two working copies of the matrix: 16 n^2 bytes, or 8 n^2 as float32.
+    Needs two working copies of the matrix: 20 n^2 bytes, or 10 n^2 as float32.
 
     References
     ----------
@@ -135,7 +136,7 @@ def _search(
     values: NDArray[np.floating[Any]], n: int, dtype: str, n_threads: int, *, variances: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The joins, in order: children of node n + t, and their branch lengths."""
-    from pyphylo.tree import _nj_kernels, _nj_rows
+    from pyphylo.tree import _nj_kernels, _nj_rows, _nj_search
 
     copies = 2 if variances else 1
     N = _nj_rows.columns(n)
@@ -153,7 +154,7 @@ def _search(
         if not all(map(np.isfinite, sizes)):
             raise _overflow(values, n, dtype)
         spread = work.copy() if variances else np.empty((0, 0), work.dtype)
-        nodes = _nj_kernels.Nodes(
+        nodes = _nj_search.Nodes(
             R=np.zeros(N),
             u=np.zeros(N),
             place=np.arange(N),
@@ -167,8 +168,8 @@ def _search(
         if n > 3:
             tasks.run(_nj_rows.sum_rows, [(work, nodes.at, nodes.R[:n], *span) for span in spans])
             np.divide(nodes.R[:n], n - 2, out=nodes.u[:n])
-            pad = _nj_kernels.padding(largest, float(np.abs(nodes.u).max()), 0.0)
-            tasks.run(_nj_kernels.scan_rows, [(work, nodes, n, pad, *span) for span in spans])
+            pad = _nj_search.padding(largest, float(np.abs(nodes.u).max()), 0.0)
+            tasks.run(_nj_search.scan_rows, [(work, nodes, n, pad, *span) for span in spans])
     children = np.empty((n - 2, 3), np.int64)
     lengths = np.empty((n - 2, 3))
     finished = _nj_kernels.join_all(n, work, spread, nodes, largest, children, lengths)
