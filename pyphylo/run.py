@@ -195,7 +195,7 @@ def draw_pictures(
     return [path for figure, stem in figures for path in save_figure(figure, stem)]
 
 
-def warn_of_unused(families: Mapping[str, str], names: Iterable[str], path: str) -> None:
+def warn_of_unused(families: Iterable[str], names: Iterable[str], path: str) -> None:
     """Say so when metadata name none of the models: most likely the names differ."""
     import warnings
 
