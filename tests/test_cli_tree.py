@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -107,3 +108,90 @@ def test_an_outgroup_roots_known_ancestors(capsys, matrix):
     assert data["ancestors"] == ["a"]
     tops = [{tree.tips[tip] for tip in tree.tips_below(v)} for v in tree.children(tree.root)]
     assert {"e", "f"} in tops
+
+
+# Before anything is written
+
+
+def test_metadata_without_families_are_no_cause_for_a_warning(capsys, matrix):
+    metadata = matrix.with_name("m.csv")
+    metadata.write_text("model,date\nb,2024\n")
+    planted(capsys, matrix, "--metadata", metadata)
+    metadata.write_text("model,date\nz,2024\n")
+    code, _, err = call(
+        capsys, matrix, "-o", matrix.with_name("t.nwk"), "--no-pictures", "--metadata", metadata
+    )
+    assert code == 0
+    assert "check the column 'model'" in err
+
+
+def annotated(matrix, text="model,family,n\na,x,1\nb,y,2\n"):
+    metadata = matrix.with_name("m.csv")
+    metadata.write_text(text)
+    return ("--metadata", metadata, "--annotations", matrix.with_name("notes"))
+
+
+def test_annotations_fit_the_tree(capsys, matrix):
+    tree, data = planted(capsys, matrix, *annotated(matrix))
+    notes = matrix.with_name("notes")
+    assert set(data["files"]) == {str(matrix.with_name("t.nwk")), *map(str, notes.iterdir())}
+    assert len(data["files"]) == 7
+    shown = pp.Tree.read(notes / "tree_ids.nwk")
+    assert shown.tips == tuple(tip.replace(", ", "-") for tip in tree.tips)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "message"),
+    [
+        (".nwk", "model,strain\na,x\n", "the metadata has a column 'strain'"),
+        (".xml", "model,family\na,x\n", "phyloXML collapses white space"),
+        (".jpg", "model,family\na,x\n", "trees are written by suffix (Newick .nwk"),
+        ("", "model,family\na,x\n", "trees are written by suffix (Newick .nwk"),
+    ],
+)
+def test_names_and_suffixes_are_refused_before_work(capsys, tmp_path, suffix, text, message):
+    D = pp.DistanceMatrix([[0, 1, 2], [1, 0, 2], [2, 2, 0]], ["a", "b", "c  d"])
+    D.save(tmp_path / "d.npz")
+    notes = annotated(tmp_path / "d.npz", text)
+    # The table is missing as well: that is found only when bootstraps are made ready.
+    more = ("--bootstrap", 5, "--store", "nowhere")
+    refused(capsys, tmp_path / "d.npz", message, "-o", tmp_path / f"t{suffix}", *notes, *more)
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("t.svg", "t.svg': it is a folder"),
+        ("t_unrooted.png", "t_unrooted.png': it is a folder"),
+        ("t_heatmap.svg", "t_heatmap.svg': it is a folder"),
+        ("notes/labels.txt", "labels.txt': it is a folder"),
+        ("notes/taxonium.tsv", "taxonium.tsv': it is a folder"),
+        ("notes/tree_ids.nwk", "tree_ids.nwk': it is a folder"),
+    ],
+)
+def test_folders_in_the_place_of_files(capsys, matrix, folder, message):
+    (matrix.parent / folder).mkdir(parents=True)
+    refused(capsys, matrix, message, *annotated(matrix))
+
+
+def test_annotations_never_overwrite_what_is_read_or_the_tree(capsys, matrix):
+    notes = matrix.with_name("notes")
+    notes.mkdir()
+    options = annotated(matrix)
+    for name in ("tree_ids.nwk", "labels.txt"):
+        refused(capsys, matrix, f"it would take the place of {str(notes / name)!r}",
+                "-o", notes / name, "--no-pictures", *options)  # fmt: skip
+    data = notes / "taxonium.tsv"
+    pp.DistanceMatrix.load(matrix).save(data)
+    refused(capsys, data, "take the place of", *options)
+    matrix.with_name("file").touch()
+    refused(
+        capsys, matrix, "it is not a folder", *options, "--annotations", matrix.with_name("file")
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="everything may be written by root")
+def test_folders_that_may_not_be_written_to(capsys, matrix):
+    notes = matrix.with_name("notes")
+    notes.mkdir(mode=0o555)
+    refused(capsys, matrix, "its folder may not be written to", *annotated(matrix))

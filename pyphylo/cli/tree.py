@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, file_lines
+from pyphylo.cli._common import (
+    Outcome,
+    add_json,
+    add_threads,
+    check_outputs,
+    existing_parent,
+    file_lines,
+)
 from pyphylo.cli._rooting import add_root_options, check_root, has_root, rooted
 from pyphylo.cli._support import add_support_options, strong_branches, support_table, supported
 from pyphylo.errors import InputError
@@ -34,7 +42,13 @@ def add_parser(commands: Any, name: str) -> None:
         "tree_heatmap, each as .svg and .png.",
     )
     parser.add_argument("matrix", metavar="DIST", help=".npz .phy .csv .tsv .parquet")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="Newick")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="by suffix: .nwk Newick, .nex NEXUS, .xml phyloXML",
+    )
     parser.add_argument(
         "--similarity", action="store_true", help="the matrix holds similarities, not distances"
     )
@@ -67,14 +81,17 @@ def add_parser(commands: Any, name: str) -> None:
 
 def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo.io.metadata import read_metadata
+    from pyphylo.io.trees import check_tree_path
     from pyphylo.run import draw_pictures, warn_of_unused
 
     if args.annotations is not None and args.metadata is None:
         raise InputError("--annotations needs --metadata CSV: it says what to write")
     target = existing_parent(args.output)
+    check_tree_path(target)
     rows = {} if args.metadata is None else read_metadata(args.metadata)
     families = {name: row["family"] for name, row in rows.items() if "family" in row}
     similarity, distances = _matrices(args.matrix, similarity=args.similarity)
+    _check_files(args, target, distances.ids, rows)
     if args.metadata is not None:
         # Families may be missing altogether, where bases or dates are what is known.
         warn_of_unused(families or rows, distances.ids, args.metadata)
@@ -84,9 +101,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     tree.write(target)
     files = [target]
     if not args.no_pictures:
-        stem = target.with_suffix("")
-        heatmap = stem.with_name(stem.name + "_heatmap")
-        files += draw_pictures(tree, similarity, families, stem, heatmap)
+        files += draw_pictures(tree, similarity, families, *_stems(target))
     if args.annotations is not None:
         files += _annotations(args, tree, rows)
     ancestors = [label for label in tree.labels if label is not None]
@@ -107,14 +122,35 @@ def _run(args: argparse.Namespace) -> Outcome:
     return Outcome(f"{models}{remarks}:\n{file_lines(files)}", data)
 
 
+def _stems(target: Path) -> tuple[Path, Path]:
+    """Where pictures go, without their suffixes: the tree and the heat map."""
+    stem = target.with_suffix("")
+    return stem, stem.with_name(stem.name + "_heatmap")
+
+
+def _check_files(args: argparse.Namespace, target: Path, names: Sequence[str], rows: Rows) -> None:
+    """Refuse, before work, every file that could not be written when it is done."""
+    from pyphylo.io.annotations import annotation_paths
+    from pyphylo.io.trees import check_tree_path
+    from pyphylo.run import picture_paths
+
+    check_tree_path(target, names)
+    pictures = [] if args.no_pictures else picture_paths(*_stems(target))
+    for path in pictures:
+        existing_parent(str(path))
+    beside = []
+    if args.annotations is not None:
+        beside = annotation_paths(names, rows, args.annotations)
+    inputs = [path for path in (args.matrix, args.metadata, args.store) if path is not None]
+    check_outputs([target, *pictures, *beside], inputs)
+
+
 def _annotations(args: argparse.Namespace, tree: Tree, rows: Rows) -> list[Path]:
     """Files for tree viewers."""
     from pyphylo.io.annotations import write_itol, write_taxonium
 
-    files = write_itol(tree, rows, args.annotations)
-    files.append(Path(args.annotations) / "taxonium.csv")
-    write_taxonium(tree, rows, files[-1])
-    return files
+    written = [write(tree, rows, args.annotations) for write in (write_itol, write_taxonium)]
+    return list(dict.fromkeys(path for paths in written for path in paths))
 
 
 def _built(
