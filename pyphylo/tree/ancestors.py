@@ -68,12 +68,13 @@ def living_ancestor_tree(
         every model a branch of its own, which sampling alone makes.
     root : str, optional
         The model from which all others descend.
-    metadata : mapping of str to mapping, or DataFrame, optional
-        Where all models have a ``date``, ancestors are earlier than descendants. The root
-        is the only founder that `root_by` sees, or the earliest model. Otherwise the
-        model with the least total distance is taken for the root while ancestors are
-        sought, and the tree then rooted in the middle of its longest path, between
-        founders where some are known.
+    metadata : path, DataFrame, mapping or Lineage, optional
+        As `pyphylo.io.metadata.read_lineage` takes it. Where all models have a
+        ``date``, ancestors are earlier than descendants. The root is the only founder
+        that `root_by` sees, or the earliest model. Otherwise the model with the least
+        total distance is taken for the root while ancestors are sought, and the tree
+        then rooted in the middle of its longest path, between founders where some
+        are known.
     error : float, optional
         Standard error of a branch whose length is 0; by default `branch_error`. Up to
         2.5 of these an ancestor's own branch may count as none: the larger, the
@@ -152,7 +153,7 @@ def contract_ancestors(
     Parameters
     ----------
     tree : Tree
-    metadata : path, DataFrame or mapping
+    metadata : path, DataFrame, mapping or Lineage
         With ``base_model``, as `pyphylo.io.metadata.read_lineage` takes it.
     tolerance : float, optional
         How far from its tip a parent may be said to be: twice `branch_error` of unbiased
