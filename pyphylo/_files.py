@@ -35,6 +35,8 @@ def check_target(path: str | Path) -> Path:
         raise InputError(f"cannot write {str(path)!r}: it is not a regular file")
     if not target.parent.is_dir():
         raise InputError(f"cannot write {str(path)!r}: its folder does not exist")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {str(path)!r}: its folder may not be written to")
     return target
 
 

@@ -45,7 +45,7 @@ def contradicted_parents(
     Parameters
     ----------
     table : AlleleTable
-    metadata : path, DataFrame or mapping
+    metadata : path, DataFrame, mapping or Lineage
         As in `propose_parents`; pairs of ``model`` and ``base_model`` that are both
         in the table are tested.
     candidates : iterable of str, optional

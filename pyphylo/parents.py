@@ -39,7 +39,7 @@ def propose_parents(
     Parameters
     ----------
     D : DistanceMatrix
-    metadata : path, DataFrame or mapping
+    metadata : path, DataFrame, mapping or Lineage
         As `pyphylo.io.metadata.read_lineage` takes it: ``base_model`` where it is
         known, and optionally ``params_b`` and ``date`` (a parent is not younger than its child).
         A declared parent that is not in the matrix says just that.

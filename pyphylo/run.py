@@ -27,6 +27,7 @@ __all__ = [
     "check_run_folder",
     "draw_pictures",
     "finish_run",
+    "picture_paths",
     "run",
     "warn_of_unused",
 ]
@@ -195,7 +196,13 @@ def draw_pictures(
     return [path for figure, stem in figures for path in save_figure(figure, stem)]
 
 
-def warn_of_unused(families: Mapping[str, str], names: Iterable[str], path: str) -> None:
+def picture_paths(tree_stem: Path, heatmap_stem: Path) -> list[Path]:
+    """The files that `draw_pictures` writes."""
+    stems = [tree_stem, tree_stem.with_name(tree_stem.name + "_unrooted"), heatmap_stem]
+    return [stem.with_name(f"{stem.name}.{suffix}") for stem in stems for suffix in ("svg", "png")]
+
+
+def warn_of_unused(families: Iterable[str], names: Iterable[str], path: str) -> None:
     """Say so when metadata name none of the models: most likely the names differ."""
     import warnings
 

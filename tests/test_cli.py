@@ -92,6 +92,25 @@ def test_every_matrix_format_makes_the_same_tree(capsys, tmp_path, matrix, suffi
     assert not (tmp_path / "t.svg").exists()
 
 
+def test_strict_phylip_tells_which_name_is_which(capsys, tmp_path, completions):
+    store, path = tmp_path / "store", tmp_path / "d.phy"
+    call_json(capsys, "import", completions, "--store", store)
+    data = call_json(capsys, "distance", store, "-o", path, "--phylip-strict")
+    assert data["names"] == f"{path}.names.json"
+    names = json.loads(Path(data["names"]).read_text(encoding="utf-8"))
+    assert names == {"a": "a", "b": "b", "c": "c", "d___": "d, é"}
+    expected = pp.nei_distance(pp.AlleleTable.from_records(ROWS))
+    found = pp.DistanceMatrix.load(path, strict=True)
+    assert found.ids == tuple(names)
+    np.testing.assert_array_equal(found.values, expected.values)
+    refused(capsys, "not of .npz", "distance", store, "-o", tmp_path / "d.npz", "--phylip-strict")
+    Path(data["names"]).unlink()
+    Path(data["names"]).mkdir()
+    path.unlink()
+    refused(capsys, "it is a folder", "distance", store, "-o", path, "--phylip-strict")
+    assert not path.exists()
+
+
 def test_similarity_files_and_roots(capsys, tmp_path, matrix):
     path = tmp_path / "s.csv"
     D = pp.DistanceMatrix.load(matrix)

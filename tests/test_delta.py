@@ -188,6 +188,38 @@ def test_mixtures_rank_first_among_models_that_drifted():
     assert mean["noisy"] < mean["delta"]
 
 
+def identity(p, q):
+    return (p * q).sum() / math.sqrt((p * p).sum() * (q * q).sum())
+
+
+def test_merges_of_distant_models_rank_first_in_histories():
+    """Of 512 genes, 5 in 100 models merges; parents at least 3/4 of the median distance apart."""
+    distant, plain = [], []
+    for seed in range(12):
+        # One family, and several.
+        history = pp.simulate.simulate_history(
+            100, 512, admixed=0.05, family_size=(25, 1000)[seed % 2], seed=seed
+        )
+        D = pp.nei_distance(history.table)
+        noise = float(np.median(pp.similarity_errors(history.table).distance_error))
+        merged = np.array([name in history.admixed for name in D.ids])
+        ranks = [
+            delta_scores(D, tolerance=tolerance)["delta"].to_numpy()
+            for tolerance in (3 * noise, 0.0)
+        ]
+        for i in np.flatnonzero(merged):
+            merge = history.admixed[D.ids[i]]
+            parents = [history.frequencies(name) for name in (merge.first, merge.second)]
+            if -math.log(identity(*parents)) >= 0.75 * np.median(D.condensed):
+                for scores, below in zip(ranks, (distant, plain), strict=True):
+                    others = scores[~merged]
+                    below.append((others < scores[i]).mean() + (others == scores[i]).mean() / 2)
+    # The share of models that are no merges and score lower: the area under the curve.
+    assert len(distant) >= 20
+    assert np.mean(distant) > 0.9
+    assert np.mean(plain) < np.mean(distant) - 0.1
+
+
 @pytest.mark.parametrize("kind", ["near-additive", "language-models"])
 def test_drawn_quartets_come_as_near_as_their_errors_say(kind):
     D = pp.simulate.simulate_distances(60, kind=kind, seed=2)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import pyphylo as pp
+from pyphylo.io.phylip import short_names
 
 quick = settings(max_examples=60, deadline=None)
 FORMATS = [".npz", ".phy", ".csv", ".tsv", ".parquet"]
@@ -232,12 +233,54 @@ def test_strict_phylip(tmp_path):
         ("\u00fc", "printable ASCII"),
         ("a\tb", "printable ASCII"),
         (" a", "blanks at its ends"),
+        ("a:b", r"without \(\)\[\]:;,"),
     ],
 )
 def test_strict_phylip_refuses_names(tmp_path, name, message):
     with pytest.raises(pp.InputError, match=message):
         pp.DistanceMatrix([1.0], [name, "c"]).save(tmp_path / "d.phy", strict=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_short_names():
+    names = ["org/Mistral-7B-v0.1", "x/Mistral-7B-v0.2", "Mistral-72", "a/b:c", "a/b(c", "é", "s/"]
+    names += [" a b ", "_a_b_"]
+    short = short_names(names)
+    assert list(short.values()) == names
+    assert list(short) == [
+        "Mistral-7B", "Mistral-73", "Mistral-72", "b_c", "b_c2", "_", "s/", "_a_b_2", "_a_b_"
+    ]  # fmt: skip
+    many = short_names(f"org/a-long-name-{i}" for i in range(1200))
+    assert list(many)[-1] == "a-long1200"
+
+
+@quick
+@given(names=st.lists(st.text(min_size=1, max_size=14), min_size=2, max_size=6, unique=True))
+def test_short_names_are_strict_ones(tmp_path_factory, names):
+    short = short_names(names)
+    assert list(short.values()) == names
+    for name in names:
+        alone = pp.DistanceMatrix([1.0], [name, "x" if name != "x" else "y"])
+        try:
+            alone.save(tmp_path_factory.getbasetemp() / "alone.phy", strict=True)
+        except pp.InputError:
+            continue
+        assert short[name] == name
+    path = tmp_path_factory.mktemp("m") / "d.phy"
+    pp.DistanceMatrix(np.ones(len(names) * (len(names) - 1) // 2), list(short)).save(
+        path, strict=True
+    )
+    assert pp.DistanceMatrix.load(path, strict=True).ids == tuple(short)
+
+
+def test_phylip_errors_name_the_line(tmp_path):
+    path = tmp_path / "d.phy"
+    path.write_text("2\na 0 1_0\nb 1_0 0\n")
+    with pytest.raises(pp.FileFormatError, match="line 2: '1_0' is not a number"):
+        pp.DistanceMatrix.load(path)
+    path.write_text("3\na 0 1 2\n\nb 1 0\nc 2 3 0\n")
+    with pytest.raises(pp.FileFormatError, match="line 4: row 'b' has 2 numbers"):
+        pp.DistanceMatrix.load(path)
 
 
 def test_strict_is_of_phylip(tmp_path):

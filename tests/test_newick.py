@@ -147,8 +147,9 @@ def test_files_that_are_no_trees(tmp_path):
     with pytest.raises(FileFormatError, match="not UTF-8"):
         Tree.read(binary)
     tree = Tree.from_newick("(a,b);")
-    with pytest.raises(InputError, match=r"as Newick \(\.nwk\), NEXUS \(\.nex\)"):
-        tree.write(tmp_path / "tree.svg")
+    for name in ("tree.svg", "tree", "tree.nwkk"):
+        with pytest.raises(InputError, match=r"\(Newick \.nwk .*; NEXUS \.nex \.nexus; phyloXML"):
+            tree.write(tmp_path / name)
     with pytest.raises(InputError, match="folder does not exist"):
         tree.write(tmp_path / "absent" / "tree.nwk")
     assert [path.name for path in tmp_path.iterdir()] == ["binary.nwk"]

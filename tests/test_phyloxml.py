@@ -90,7 +90,7 @@ def test_what_other_programs_write(tmp_path):
     path = tmp_path / "foreign.xml"
     path.write_text(FOREIGN, encoding="latin-1")
     first, second = read_trees(path)
-    assert first.newick() == "(('A & B':0.001,<b>)89:0.5,'\u00fc')'the root';"
+    assert first.newick() == "(('A & B':0.001,'<b>')89:0.5,'\u00fc')'the root';"
     assert second.newick() == "alone;"
     with pytest.raises(FileFormatError, match=r"foreign\.xml: 2 trees, .*read_trees"):
         Tree.read(path)
@@ -101,6 +101,25 @@ def document(inner):
 
 
 TWO = "<clade><clade><name>a</name></clade><clade><name>{}</name></clade></clade>"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_phyloxml_is_known_by_its_head_too(encoding, tmp_path):
+    tree = Tree.from_newick("((a:1,b:2):1,<x>:3);")
+    text = format_phyloxml(tree).replace('encoding="UTF-8"', "")
+    path = tmp_path / "tree.txt"
+    path.write_text(text, encoding=encoding)
+    assert Tree.read(path) == tree
+    lone = Tree(["<x>"], [-1])
+    lone.write(path)
+    assert Tree.read(path) == lone
+
+
+def test_encodings_that_nobody_knows(tmp_path):
+    path = tmp_path / "t.xml"
+    path.write_text("<?xml version='1.0' encoding='nope'?><phyloxml/>")
+    with pytest.raises(FileFormatError, match=r"line 1, column 31: .*write the file in UTF-8"):
+        Tree.read(path)
 
 
 @pytest.mark.parametrize(

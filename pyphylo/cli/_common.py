@@ -16,6 +16,7 @@ __all__ = [
     "add_sampling_options",
     "add_threads",
     "backend_options",
+    "check_outputs",
     "existing_parent",
     "file_lines",
     "positive",
@@ -133,6 +134,22 @@ def existing_parent(path: str) -> Path:
 
     check_target(path)
     return Path(path)
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
+    """Refuse files of which one would take the place of another, or of what is read."""
+    import os
+
+    from pyphylo.errors import InputError
+
+    named = {os.path.realpath(path): path for path in inputs}
+    for output in outputs:
+        place = os.path.realpath(output)
+        if place in named:
+            raise InputError(
+                f"cannot write {str(output)!r}: it would take the place of {str(named[place])!r}"
+            )
+        named[place] = str(output)
 
 
 def file_lines(paths: Iterable[Path]) -> str:

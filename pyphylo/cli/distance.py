@@ -27,6 +27,11 @@ def add_parser(commands: Any, name: str) -> None:
         "-o", "--output", required=True, metavar="FILE", help=".npz .npy .phy .csv .tsv .parquet"
     )
     parser.add_argument(
+        "--phylip-strict",
+        action="store_true",
+        help="a .phy file with names of ten columns; FILE.names.json tells which is which",
+    )
+    parser.add_argument(
         "--index",
         choices=("nei", "da", "chord", "rogers", "jsd"),
         default="nei",
@@ -61,7 +66,12 @@ def _run(args: argparse.Namespace) -> Outcome:
 
     _check(args)
     target = existing_parent(args.output)
-    check_matrix_path(target)
+    suffix = check_matrix_path(target)
+    names_file = None
+    if args.phylip_strict:
+        if suffix != ".phy":
+            raise InputError(f"--phylip-strict is a form of .phy files, not of {suffix}")
+        names_file = existing_parent(f"{target}.names.json")
     store = SampleStore.open(args.store)
     table = AlleleTable.from_store(store, AlleleRule(args.preset, chars=args.chars))
     if len(table.models) < 2:
@@ -69,7 +79,10 @@ def _run(args: argparse.Namespace) -> Outcome:
             f"store {args.store!r} holds {len(table.models)} models; a distance needs two"
         )
     distances = _distances(table, args, target)
-    distances.save(target)
+    if names_file is None:
+        distances.save(target)
+    else:
+        _save_strict(distances, target, names_file)
     data = {
         "distances": str(target),
         "models": len(table.models),
@@ -77,8 +90,23 @@ def _run(args: argparse.Namespace) -> Outcome:
         "nnz": table.nnz,
         "index": args.index,
         **({"estimator": args.estimator or "plugin"} if args.index == "nei" else {}),
+        **({} if names_file is None else {"names": str(names_file)}),
     }
-    return Outcome(f"{len(table.models)} x {len(table.models)} distances in {target}", data)
+    text = f"{len(table.models)} x {len(table.models)} distances in {target}"
+    return Outcome(text if names_file is None else f"{text}, names in {names_file}", data)
+
+
+def _save_strict(distances: DistanceMatrix, target: Path, names_file: Path) -> None:
+    """Write strict PHYLIP under short names, and which of them is which model."""
+    import json
+
+    from pyphylo._files import atomic_write_bytes
+    from pyphylo.io.phylip import short_names
+
+    names = short_names(distances.ids)
+    text = json.dumps(names, ensure_ascii=False, indent=1)
+    atomic_write_bytes(names_file, f"{text}\n".encode())
+    type(distances)._trusted(distances.values, tuple(names), {}).save(target, strict=True)
 
 
 def _check(args: argparse.Namespace) -> None:

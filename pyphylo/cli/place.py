@@ -39,7 +39,9 @@ def add_parser(commands: Any, name: str) -> None:
         epilog="example: pyphylo place checkpoints/final --store store --tree tree.nwk -o new.nwk",
     )
     parser.add_argument("--tree", required=True, metavar="FILE", help="Newick, with all lengths")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the tree with the model, Newick")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the tree with the model: .nwk .nex .xml"
+    )
     parser.add_argument(
         "--weighting",
         choices=("fitch-margoliash", "ordinary"),
@@ -61,6 +63,7 @@ def add_parser(commands: Any, name: str) -> None:
 
 def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo._table_cache import cached_table
+    from pyphylo.io.trees import check_tree_path
     from pyphylo.store import SampleStore
     from pyphylo.tree.placement import place, rows_of_tips
     from pyphylo.tree.tree import Tree
@@ -70,6 +73,8 @@ def _run(args: argparse.Namespace) -> Outcome:
     given = Tree.read(args.tree)
     table = cached_table(store, rule_of(args))
     tree = _without(args, given, model_name(args.model, table))
+    if target is not None:
+        check_tree_path(target, [*tree.tips, model_name(args.model, table)])
     rows_of_tips(tree, table)
     table, name, sampled = table_with_model(args, store, table)
     placed = place(

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, file_lines
+from pyphylo.cli._common import (
+    Outcome,
+    add_json,
+    add_threads,
+    check_outputs,
+    existing_parent,
+    file_lines,
+)
+from pyphylo.cli._rooting import add_root_options, check_root, has_root, rooted
 from pyphylo.cli._support import add_support_options, strong_branches, support_table, supported
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
     from pyphylo.distance import DistanceMatrix
+    from pyphylo.io.annotations import Rows
     from pyphylo.io.metadata import Lineage
     from pyphylo.similarity import SimilarityMatrix
     from pyphylo.tree.tree import Tree
@@ -32,7 +42,13 @@ def add_parser(commands: Any, name: str) -> None:
         "tree_heatmap, each as .svg and .png.",
     )
     parser.add_argument("matrix", metavar="DIST", help=".npz .phy .csv .tsv .parquet")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="Newick")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="by suffix: .nwk Newick, .nex NEXUS, .xml phyloXML",
+    )
     parser.add_argument(
         "--similarity", action="store_true", help="the matrix holds similarities, not distances"
     )
@@ -42,9 +58,7 @@ def add_parser(commands: Any, name: str) -> None:
         default="nj",
         help="neighbor joining (default), BIONJ, UPGMA, or balanced minimum evolution",
     )
-    parser.add_argument(
-        "--root", metavar="midpoint|mad|NAME", help="root the tree (default: unrooted)"
-    )
+    add_root_options(parser)
     parser.add_argument("--negative", choices=("clamp", "keep"), default="clamp")
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family, base_model, date")
     parser.add_argument(
@@ -66,26 +80,30 @@ def add_parser(commands: Any, name: str) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    from pyphylo.io.metadata import read_families
+    from pyphylo.io.metadata import read_metadata
+    from pyphylo.io.trees import check_tree_path
     from pyphylo.run import draw_pictures, warn_of_unused
 
     if args.annotations is not None and args.metadata is None:
         raise InputError("--annotations needs --metadata CSV: it says what to write")
     target = existing_parent(args.output)
-    families = None if args.metadata is None else read_families(args.metadata)
+    check_tree_path(target)
+    rows = {} if args.metadata is None else read_metadata(args.metadata)
+    families = {name: row["family"] for name, row in rows.items() if "family" in row}
     similarity, distances = _matrices(args.matrix, similarity=args.similarity)
-    if families is not None:
-        warn_of_unused(families, distances.ids, args.metadata)
+    _check_files(args, target, distances.ids, rows)
+    if args.metadata is not None:
+        # Families may be missing altogether, where bases or dates are what is known.
+        warn_of_unused(families or rows, distances.ids, args.metadata)
+    check_root(args, distances.ids)
     table = support_table(args, distances)
     tree, remarks, facts = _built(args, distances, table)
     tree.write(target)
     files = [target]
     if not args.no_pictures:
-        stem = target.with_suffix("")
-        heatmap = stem.with_name(stem.name + "_heatmap")
-        files += draw_pictures(tree, similarity, families, stem, heatmap)
+        files += draw_pictures(tree, similarity, families, *_stems(target))
     if args.annotations is not None:
-        files += _annotations(args, tree)
+        files += _annotations(args, tree, rows)
     ancestors = [label for label in tree.labels if label is not None]
     data = {
         "tree": str(target),
@@ -104,16 +122,35 @@ def _run(args: argparse.Namespace) -> Outcome:
     return Outcome(f"{models}{remarks}:\n{file_lines(files)}", data)
 
 
-def _annotations(args: argparse.Namespace, tree: Tree) -> list[Path]:
+def _stems(target: Path) -> tuple[Path, Path]:
+    """Where pictures go, without their suffixes: the tree and the heat map."""
+    stem = target.with_suffix("")
+    return stem, stem.with_name(stem.name + "_heatmap")
+
+
+def _check_files(args: argparse.Namespace, target: Path, names: Sequence[str], rows: Rows) -> None:
+    """Refuse, before work, every file that could not be written when it is done."""
+    from pyphylo.io.annotations import annotation_paths
+    from pyphylo.io.trees import check_tree_path
+    from pyphylo.run import picture_paths
+
+    check_tree_path(target, names)
+    pictures = [] if args.no_pictures else picture_paths(*_stems(target))
+    for path in pictures:
+        existing_parent(str(path))
+    beside = []
+    if args.annotations is not None:
+        beside = annotation_paths(names, rows, args.annotations)
+    inputs = [path for path in (args.matrix, args.metadata, args.store) if path is not None]
+    check_outputs([target, *pictures, *beside], inputs)
+
+
+def _annotations(args: argparse.Namespace, tree: Tree, rows: Rows) -> list[Path]:
     """Files for tree viewers."""
     from pyphylo.io.annotations import write_itol, write_taxonium
-    from pyphylo.io.metadata import read_metadata
 
-    rows = read_metadata(args.metadata)
-    files = write_itol(tree, rows, args.annotations)
-    files.append(Path(args.annotations) / "taxonium.csv")
-    write_taxonium(tree, rows, files[-1])
-    return files
+    written = [write(tree, rows, args.annotations) for write in (write_itol, write_taxonium)]
+    return list(dict.fromkeys(path for paths in written for path in paths))
 
 
 def _built(
@@ -137,10 +174,10 @@ def _built(
         distances, args.method, negative=args.negative, n_threads=args.threads
     )
     if table is not None:
+        rooted(args, tree)  # what no branch parts off is refused before the replicates
         tree = supported(args, tree, table, distances.provenance)
     strength, counts = strong_branches(args, tree)
-    if args.root is not None:
-        tree = tree.root_at(args.root)
+    tree = rooted(args, tree)
     if args.living_ancestors:
         tree = _contracted(args, distances, tree, lineage)
     return tree, remarks + strength, {**facts, **counts}
@@ -151,6 +188,11 @@ def _by_distances(args: argparse.Namespace, distances: DistanceMatrix, lineage: 
     from pyphylo.tree.ancestors import living_ancestor_tree
     from pyphylo.tree.by_metadata import knows_root
 
+    if args.outgroup is not None or args.root == "mad":
+        raise InputError(
+            "--living-ancestors without base models in --metadata takes --root midpoint or the "
+            "name of the model that all others descend from, no outgroup and no mad"
+        )
     midpoint = args.root == "midpoint"
     known = None if midpoint or not knows_root(distances.ids, lineage) else lineage
     return living_ancestor_tree(distances, root=None if midpoint else args.root, metadata=known)
@@ -165,8 +207,8 @@ def _contracted(
     # Where they may be plug-in distances, every model has a branch of its own.
     unbiased = distances.provenance.get("estimator") == "unbiased"
     tolerance = 2 * branch_error(distances) if unbiased else None
-    rooted = args.root is not None or args.method == "upgma"
-    return contract_ancestors(tree, lineage, tolerance=tolerance, rooted=rooted)
+    known = has_root(args) or args.method == "upgma"
+    return contract_ancestors(tree, lineage, tolerance=tolerance, rooted=known)
 
 
 def _matrices(path: str | Path, *, similarity: bool) -> tuple[SimilarityMatrix, DistanceMatrix]:

@@ -1,9 +1,9 @@
 """Trees in NEXUS: TAXA and TREES blocks, TRANSLATE, quotes and comments.
 
 Names are read literally, as in Newick: an underscore stays one. A tip that is a number
-without quotes is the taxon of that number, where neither TRANSLATE nor TAXLABELS has it
-as a name. Other blocks and commands are passed over (Maddison, Swofford & Maddison 1997,
-Syst Biol 46, 590-621).
+is the taxon of that number, where neither TRANSLATE nor TAXLABELS has it as a name. Other
+blocks and commands are passed over (Maddison, Swofford & Maddison 1997, Syst Biol 46,
+590-621).
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """PHYLIP distance matrices, relaxed and strict.
 
 Relaxed names are of any length, without white space; strict ones fill ten columns with
-ASCII, blanks inside allowed. Written square; read square or lower-triangular (with or
-without its diagonal), rows wrapped over lines or not.
+printable ASCII but ``()[]:;,``, blanks inside allowed. Written square; read square or
+lower-triangular (with or without its diagonal), rows wrapped over lines or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,12 @@ from pyphylo.io.raw import RawMatrix
 if TYPE_CHECKING:
     from pyphylo._matrix import LabelledMatrix
 
-__all__ = ["read", "write"]
-
+__all__ = ["read", "short_names", "write"]
 
 _STRICT = 10
 """Columns of a strict name."""
+_FITS = re.compile(r"(?! )[^\x00-\x1f\x7f-\U0010ffff()\[\]:;,]{1,10}(?<! )")
+"""Strict names. What they leave out, trees of PHYLIP's programs go by."""
 
 
 def write(matrix: LabelledMatrix, path: Path, *, strict: bool = False) -> None:
@@ -59,11 +61,37 @@ def _check_strict(names: Sequence[str]) -> None:
             f"{', '.join(map(repr, long[:3]))} among them; rename them or write relaxed"
         )
     for name in names:
-        if not (name.isascii() and name.isprintable()) or name.strip() != name:
+        if not _FITS.fullmatch(name):
             raise InputError(
-                f"{name!r}: a strict PHYLIP name is printable ASCII without blanks at its ends; "
-                "rename it or write .csv or .npz"
+                f"{name!r}: a strict PHYLIP name is printable ASCII without ()[]:;, and without "
+                "blanks at its ends; rename it (pyphylo.io.phylip.short_names) or write .csv or "
+                ".npz"
             )
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """A name that strict PHYLIP takes for each, all different: from short to full, in order.
+
+    Names that fit are kept. Others lose what stands before their last slash and behind the
+    tenth character, and what is not allowed becomes ``_``; of equal ones, the second
+    ends in 2, and so on.
+    """
+    full = list(names)
+    taken = {name for name in full if _FITS.fullmatch(name)}
+    short: dict[str, str] = {}
+    tried: dict[str, int] = {}
+    for name in full:
+        if name in taken:
+            short[name] = name
+            continue
+        stem = re.sub(r"[^!-~]|[()\[\]:;,]", "_", name.rpartition("/")[2] or name)[:_STRICT]
+        found, number = stem, tried.get(stem, 1)
+        while found in taken or found in short:
+            number += 1
+            found = f"{stem[: _STRICT - len(str(number))]}{number}"
+        tried[stem] = number
+        short[found] = name
+    return short
 
 
 def read(path: Path, *, strict: bool = False) -> RawMatrix:
@@ -76,15 +104,16 @@ def read(path: Path, *, strict: bool = False) -> RawMatrix:
     count = lines[0].split()
     if len(count) != 1 or not count[0].isascii() or not count[0].isdigit() or len(count[0]) > 9:
         raise FileFormatError(f"{str(path)!r}, line 1: the number of models must stand here alone")
-    names, rows = _rows(lines, int(count[0]), path, strict)
-    return RawMatrix(names, _assemble(names, rows, path))
+    names, starts, rows = _rows(lines, int(count[0]), path, strict)
+    return RawMatrix(names, _assemble(names, starts, rows, path))
 
 
 def _rows(
     lines: list[str], n: int, path: Path, strict: bool
-) -> tuple[list[str], list[list[float]]]:
-    """Names and numbers by row. A line whose first word is not a number begins a row."""
+) -> tuple[list[str], list[int], list[list[float]]]:
+    """Names, lines and numbers by row. A line whose first word is no number begins a row."""
     names: list[str] = []
+    starts: list[int] = []
     rows: list[list[float]] = []
     for number, line in enumerate(lines[1:], 2):
         words = line.split()
@@ -101,6 +130,7 @@ def _rows(
                     )
             else:
                 names.append(words.pop(0))
+            starts.append(number)
             rows.append([])
         if len(rows) > n:
             raise FileFormatError(
@@ -114,7 +144,7 @@ def _rows(
             rows[-1].append(float(word))
     if len(rows) != n:
         raise FileFormatError(f"{str(path)!r} holds {len(rows)} rows, not the {n} of line 1")
-    return names, rows
+    return names, starts, rows
 
 
 def _is_full(rows: list[list[float]], n: int) -> bool:
@@ -129,10 +159,12 @@ def _is_number(word: str) -> bool:
         float(word)
     except ValueError:
         return False
-    return True
+    return "_" not in word  # Python reads 1_0 as ten; a name may look so
 
 
-def _assemble(names: list[str], rows: list[list[float]], path: Path) -> NDArray[np.float64]:
+def _assemble(
+    names: list[str], starts: list[int], rows: list[list[float]], path: Path
+) -> NDArray[np.float64]:
     n = len(names)
     lengths = [len(row) for row in rows]
     values = np.zeros((n, n))
@@ -147,7 +179,7 @@ def _assemble(names: list[str], rows: list[list[float]], path: Path) -> NDArray[
     else:
         i = next((i for i, length in enumerate(lengths) if length != n), 0)
         raise FileFormatError(
-            f"{str(path)!r}: row {names[i]!r} has {lengths[i]} numbers; a square matrix has {n} in "
-            "each row, a lower-triangular one as many as rows before it"
+            f"{str(path)!r}, line {starts[i]}: row {names[i]!r} has {lengths[i]} numbers; a square "
+            f"matrix has {n} in each row, a lower-triangular one as many as rows before it"
         )
     return values

@@ -20,7 +20,7 @@ from pyphylo.tree.newick import NUMBER
 if TYPE_CHECKING:
     from pyphylo.tree.tree import Tree
 
-__all__ = ["format_phyloxml", "parse_all"]
+__all__ = ["check_name", "format_phyloxml", "parse_all"]
 
 _NAMESPACE = "http://www.phyloxml.org"
 _FOREIGN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -76,6 +76,8 @@ class _Document:
                 f"line {error.lineno}, column {error.offset + 1}: "
                 f"{expat.ErrorString(error.code)}; is the file cut off or no XML?"
             ) from None
+        except (LookupError, UnicodeError) as error:
+            raise self._error(f"{error}; write the file in UTF-8") from None
         if not self.trees:
             raise self._error("there is no phylogeny")
         return self.trees
@@ -183,7 +185,7 @@ def format_phyloxml(tree: Tree) -> str:
         parts.append("<clade>")
         name = tree.label(node)
         if name:
-            _check_name(name, "tip" if node < tree.n_tips else "label")
+            check_name(name, "tip" if node < tree.n_tips else "label")
             parts.append(f"<name>{escape(name)}</name>")
         if node != tree.root and not math.isnan(length[node]):
             parts.append(f"<branch_length>{length[node]!r}</branch_length>")
@@ -197,7 +199,8 @@ def format_phyloxml(tree: Tree) -> str:
     return "".join(parts)
 
 
-def _check_name(name: str, what: str) -> None:
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that XML cannot hold, or that its readers would change."""
     foreign = _FOREIGN.search(name)
     if foreign is not None:
         raise InputError(

@@ -1,7 +1,9 @@
-"""Tree files by suffix: Newick, NEXUS, phyloXML."""
+"""Tree files: written in the format of the suffix, read in that of the suffix or the content."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,36 @@ from pyphylo.tree._arrays import TreeArrays
 if TYPE_CHECKING:
     from pyphylo.tree.tree import Tree
 
-__all__ = ["read_tree", "read_trees", "write_tree"]
+__all__ = ["TREE_SUFFIXES", "check_tree_path", "read_tree", "read_trees", "write_tree"]
 
-_NEXUS = (".nex", ".nexus")
-_PHYLOXML = (".xml", ".phyloxml")
-_NO_TREES = (".csv", ".json", ".npy", ".npz", ".pdf", ".phy", ".png", ".svg", ".tsv")
-"""Suffixes that promise something other than a tree."""
+TREE_SUFFIXES = {
+    "Newick": (".nwk", ".newick", ".tree", ".tre", ".treefile", ".nh", ".txt"),
+    "NEXUS": (".nex", ".nexus"),
+    "phyloXML": (".xml", ".phyloxml"),
+}
+_FORMAT = {suffix: kind for kind, suffixes in TREE_SUFFIXES.items() for suffix in suffixes}
+_XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe|\xfe\xff")
+"""How XML begins, and Newick does not: a name with a < at its start is quoted."""
+
+
+def check_tree_path(path: str | Path, names: Iterable[str] = ()) -> str:
+    """The format that a tree file's suffix names.
+
+    Raises
+    ------
+    InputError
+        When it names none, or one that cannot hold one of these names.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMAT:
+        known = "; ".join(f"{kind} {' '.join(ends)}" for kind, ends in TREE_SUFFIXES.items())
+        raise InputError(
+            f"cannot write {str(path)!r}: trees are written by suffix ({known}), not {suffix!r}"
+        )
+    if _FORMAT[suffix] == "phyloXML":
+        for name in names:
+            phyloxml.check_name(name, "tip")
+    return _FORMAT[suffix]
 
 
 def read_trees(path: str | Path) -> list[Tree]:
@@ -28,8 +54,8 @@ def read_trees(path: str | Path) -> list[Tree]:
     Parameters
     ----------
     path : str or Path
-        ``.nex`` and ``.nexus`` are NEXUS, ``.xml`` and ``.phyloxml`` phyloXML, all
-        others Newick, or NEXUS where they begin with ``#NEXUS``.
+        ``.nex`` and ``.nexus`` are NEXUS, ``.xml`` and ``.phyloxml`` phyloXML. All others
+        are Newick, but NEXUS where they begin with ``#NEXUS``, phyloXML with ``<``.
 
     Returns
     -------
@@ -53,10 +79,11 @@ def read_trees(path: str | Path) -> list[Tree]:
 
 
 def _parse(data: bytes, suffix: str) -> list[TreeArrays]:
-    if suffix in _PHYLOXML:
+    kind = _FORMAT.get(suffix, "Newick")
+    if kind == "phyloXML" or (kind == "Newick" and _XML.match(data)):
         return phyloxml.parse_all(data)
     text = data.decode("utf-8-sig")
-    if suffix in _NEXUS or text.lstrip()[:6].upper() == "#NEXUS":
+    if kind == "NEXUS" or text.lstrip()[:6].upper() == "#NEXUS":
         return nexus.parse_all(text)
     return newick.parse_all(text)
 
@@ -78,17 +105,13 @@ def write_tree(tree: Tree, path: str | Path) -> None:
     Raises
     ------
     InputError
-        When the suffix is not a tree's, or the format cannot hold a name.
+        When the suffix is not a tree's (those that are are named), or the format
+        cannot hold a name.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix in _NO_TREES:
-        raise InputError(
-            f"cannot write {str(path)!r}: trees are written as Newick (.nwk), NEXUS (.nex) or "
-            "phyloXML (.xml)"
-        )
-    if suffix in _NEXUS:
+    kind = check_tree_path(path)
+    if kind == "NEXUS":
         text = nexus.format_nexus(tree)
-    elif suffix in _PHYLOXML:
+    elif kind == "phyloXML":
         text = phyloxml.format_phyloxml(tree)
     else:
         text = f"{tree.newick()}\n"

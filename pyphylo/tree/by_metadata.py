@@ -29,7 +29,7 @@ def root_by(tree: Tree, metadata: Any) -> Tree:
     ----------
     tree : Tree
         With all branch lengths. Ancestors may be labels of internal nodes.
-    metadata : path, DataFrame or mapping
+    metadata : path, DataFrame, mapping or Lineage
         As `pyphylo.io.metadata.read_lineage` takes it; with ``base_model`` or ``date``.
 
     Returns

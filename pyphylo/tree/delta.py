@@ -101,6 +101,13 @@ def delta_scores(
     in the same quartets. What a model adds to all its distances alike (its drift, the
     estimator's self term) changes neither delta.
 
+    A merge of near relatives hides among them. In simulated histories (`simulate_history`, 100
+    models, one family or several, 512 genes, 5 in 100 merges, a tolerance of three median
+    distance errors) merges of models at least 3/4 of the median distance apart rank with an
+    AUC of .94, all merges with .84, those of models less than half of it apart with .60;
+    with 128 genes and 10 in 100 merges it is .85, .71 and .41; without a tolerance .60,
+    .56 and .47.
+
     References
     ----------
     Holland, Huber, Dress & Moulton (2002), Mol Biol Evol 19(12), 2051-2059.

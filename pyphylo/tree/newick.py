@@ -22,8 +22,8 @@ __all__ = [
     "tokens",
 ]
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9.@/+|~^=!$%&*<>?-]+")
-"""Names that every reader takes as they are, without quotes."""
+_PLAIN_NAME = re.compile(r"(?!<)[A-Za-z0-9.@/+|~^=!$%&*<>?-]+")
+"""Names that every reader takes as they are, without quotes; none makes a tree look like XML."""
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _TOKEN = re.compile(
     r"""(?P<space>\s+)

@@ -90,7 +90,7 @@ def bootstrap_support(
         Replicates. In each as many genes are drawn, with replacement, as there are.
     seed : int
         The first replicates of a larger `n` are those of a smaller one.
-    method : "nj" or callable
+    method : {"nj", "bionj", "upgma", "bme"} or callable
         How a replicate's tree is built; a function takes a DistanceMatrix and returns
         a Tree, and is called from several threads unless `n_threads` is 1.
     kind : {"felsenstein", "transfer"}

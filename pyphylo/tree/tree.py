@@ -409,8 +409,8 @@ class Tree:
         """Read a file of one tree, its format by suffix.
 
         ``.nex`` and ``.nexus`` are NEXUS, ``.xml`` and ``.phyloxml`` phyloXML, all
-        others Newick (``.nwk``, ``.newick``, ``.tree``, ``.tre``, ``.txt``), or NEXUS
-        where they begin with ``#NEXUS``. `pyphylo.io.trees.read_trees` reads several.
+        others Newick, unless they begin as NEXUS or XML do.
+        `pyphylo.io.trees.read_trees` reads files of several trees.
 
         Raises
         ------
@@ -422,9 +422,10 @@ class Tree:
         return read_tree(path)
 
     def write(self, path: str | Path) -> None:
-        """Write a file in the format of its suffix, see `read`; it is replaced atomically.
+        """Write a file in the format of its suffix; it is replaced atomically.
 
-        Lengths, supports, names and labels survive.
+        Newick is .nwk .newick .tree .tre .treefile .nh or .txt, NEXUS .nex or .nexus,
+        phyloXML .xml or .phyloxml. Lengths, supports, names and labels survive.
 
         Raises
         ------
