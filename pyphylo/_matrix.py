@@ -45,7 +45,9 @@ class LabelledMatrix:
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.ids: tuple[str, ...] = check_names(ids, "model")
-        self._values = self._checked(_square(values, self.ids, self.diagonal), allow_nan)
+        given = _square_or_triangle(values, self.ids)
+        check = self._checked if given.ndim == 2 else self._checked_triangle
+        self._values = check(given, allow_nan)
         self._values.setflags(write=False)
         self.provenance: dict[str, Any] = dict(provenance or {})
 
@@ -86,6 +88,16 @@ class LabelledMatrix:
         np.maximum(values, 0, out=values)
         np.fill_diagonal(values, self.diagonal)
         return values
+
+    def _checked_triangle(self, values: NDArray[Any], allow_nan: bool) -> NDArray[Any]:
+        """The upper triangle by rows, not negative; refused where it is no number."""
+        n = len(self.ids)
+        start = 0
+        for i in range(n - 1):
+            self._check_values(values[None, start : start + n - 1 - i], i, allow_nan, i + 1)
+            start += n - 1 - i
+        kept: NDArray[Any] = np.maximum(values, 0)
+        return kept
 
     def _check_diagonal(self, values: NDArray[Any]) -> None:
         off = ~(np.abs(np.diagonal(values) - self.diagonal) <= _ABSOLUTE)
@@ -307,8 +319,8 @@ def _filtered(triangle: NDArray[Any], n: int, rows: NDArray[np.intp]) -> NDArray
     return kept
 
 
-def _square(values: ArrayLike, ids: tuple[str, ...], diagonal: float) -> NDArray[Any]:
-    """A C-ordered square float array of a square or condensed one."""
+def _square_or_triangle(values: ArrayLike, ids: tuple[str, ...]) -> NDArray[Any]:
+    """A C-ordered float array, square or condensed, that fits the ids."""
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -323,7 +335,7 @@ def _square(values: ArrayLike, ids: tuple[str, ...], diagonal: float) -> NDArray
             raise InputError(
                 f"a condensed matrix of {n} models has {n * (n - 1) // 2} values, not {len(array)}"
             )
-        return square_of(array, n, diagonal)
+        return array
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
         shape = " x ".join(map(str, array.shape))
         raise InputError(f"the matrix is not square: {shape}")

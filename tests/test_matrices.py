@@ -197,6 +197,21 @@ def test_to_skbio():
     assert D["a", "c"] == 2.0
 
 
+def test_a_condensed_matrix_stays_condensed():
+    given = np.array([0.5, -1e-12, 0.25], np.float32)
+    matrix = pp.DistanceMatrix(given, ["a", "b", "c"])
+    assert matrix.stored.shape == (3,)
+    assert matrix.stored.tolist() == [0.5, 0.0, 0.25]
+    assert given[1] < 0
+    assert matrix.values[2, 1] == 0.25
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5])
+def test_a_condensed_matrix_names_the_pair_of_a_bad_number(value):
+    with pytest.raises(pp.InputError, match="models 'b' and 'd'"):
+        pp.DistanceMatrix([0.1, 0.2, 0.3, 0.4, value, 0.6], list("abcd"))
+
+
 def test_condensed_similarity_has_a_unit_diagonal():
     assert pp.SimilarityMatrix([0.5], ["a", "b"]).values.tolist() == [[1, 0.5], [0.5, 1]]
     with pytest.raises(pp.InputError, match="to itself"):
