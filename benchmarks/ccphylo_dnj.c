@@ -14,6 +14,7 @@
 
 #include "dnj.h"
 #include "matrix.h"
+#include "nj.h"
 #include "qseqs.h"
 #include "vector.h"
 
@@ -32,6 +33,8 @@ int main(int argc, char** argv) {
   FILE* file = fopen(argv[1], "rb");
   if (!input || !file || fread(input, bytes, cells, file) != cells) return 1;
   fclose(file);
+  // Branch lengths below zero are kept, as pyphylo keeps them where it is compared.
+  limbLengthPtr = &limbLengthNeg;
   ltdMatrix_init(-(int)bytes);
   for (int repeat = atoi(argv[4]); repeat > 0; --repeat) {
     Matrix* D = ltdMatrix_init(n);
