@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-KNOWN_KEYS = {"model", "prompt", "messages", "max_tokens", "temperature", "n", "seed", "stream"}
+KNOWN_KEYS = {
+    "model", "prompt", "messages", "max_tokens", "temperature", "top_p", "n", "seed", "stream",
+}  # fmt: skip
 
 
 def says(prompt: str, draw: int) -> str:
@@ -212,6 +214,6 @@ def no_such_path(stub: Stub, request: Request) -> Answer | None:
 
 
 def every_other_empty(stub: Stub, request: Request) -> Answer | None:
-    if len(stub.requests) % 2:
+    if sum(earlier.prompt == request.prompt for earlier in stub.requests) % 2:
         return 200, {}, {"model": "m", "choices": []}
     return None

@@ -55,6 +55,15 @@ def expected(n_probes: int = PROBES) -> list[list[str]]:
     return [[says(prompt, draw) for draw in range(n_probes)] for _, prompt in GENOME]
 
 
+def unfinished(folder: Path) -> Path:
+    (path,) = (folder / "store.unfinished").iterdir()
+    return path
+
+
+def prompts_of(genes) -> set[str]:
+    return {prompt for gene, prompt in GENOME if gene in set(genes)}
+
+
 def facts(store, model="m"):
     return store.read(model).facts
 
@@ -111,6 +120,7 @@ def test_the_whole_distribution_is_asked_for_in_one_request_a_gene(tmp_path):
         assert request.body == {
             "model": "m", "prompt": request.prompt, "n": PROBES, "temperature": 0.7,
             "max_tokens": 3, "top_p": 1, "top_k": 0, "min_p": 0,
+            "repeat_penalty": 1, "repetition_penalty": 1,
         }  # fmt: skip
     assert {r.prompt for r in server.requests} == {prompt for _, prompt in GENOME}
     assert facts(store) == {
@@ -120,17 +130,23 @@ def test_the_whole_distribution_is_asked_for_in_one_request_a_gene(tmp_path):
     }  # fmt: skip
 
 
+NOT_OPENAI = ["min_p", "repeat_penalty", "repetition_penalty", "top_k"]
+
+
 @pytest.mark.parametrize(
     ("fault", "dropped"),
     [
-        (stub.strict_set, ["min_p", "top_k", "top_p"]),
-        (stub.strict_fastapi, ["min_p", "top_k", "top_p"]),
-        (stub.strict_one_by_one, ["min_p", "top_k", "top_p"]),
-        (stub.strict_silent, ["min_p", "seed", "top_k", "top_p"]),
+        (stub.strict_set, NOT_OPENAI),
+        (stub.strict_fastapi, NOT_OPENAI),
+        (stub.strict_one_by_one, NOT_OPENAI),
+        (stub.strict_silent, NOT_OPENAI),
     ],
 )
 def test_refused_keys_are_dropped_and_named(fault, dropped, tmp_path):
-    with serving(Stub([fault])) as server, pytest.warns(PyphyloWarning, match="min_p, top_k"):
+    with (
+        serving(Stub([fault])) as server,
+        pytest.warns(PyphyloWarning, match="not take min_p, repeat"),
+    ):
         store = sampled(server, tmp_path)
     assert texts_of(store) == expected()
     assert facts(store)["keys_refused"] == dropped
@@ -138,6 +154,20 @@ def test_refused_keys_are_dropped_and_named(fault, dropped, tmp_path):
     assert len(answered) == len(GENOME)
     # What the first gene learnt, the others knew.
     assert all(r.prompt == GENOME.prompts[0] for r in server.requests if r not in answered)
+
+
+@pytest.mark.parametrize("known", ["repeat_penalty", "repetition_penalty"])
+def test_one_name_of_a_penalty_is_enough(known, tmp_path):
+    """A warning would be an error here."""
+    other = ({"repeat_penalty", "repetition_penalty"} - {known}).pop()
+
+    def strict(server, request):
+        return stub.error(400, f"unknown: {other}") if other in request.body else None
+
+    with serving(Stub([strict])) as server:
+        store = sampled(server, tmp_path)
+    assert facts(store)["keys_refused"] == [other]
+    assert all(request.body[known] == 1 for request in server.requests)
 
 
 def test_a_greedy_server_is_told_from_a_model(tmp_path):
@@ -278,13 +308,21 @@ def test_too_small_a_limit_is_refused_before_the_first_request(tmp_path):
 
 
 def test_the_limit_holds_for_all_models_of_a_run(tmp_path):
-    with (
-        serving(Stub(most_choices=1)) as server,
-        pytest.raises(WorkError, match=r"1 of 2 models .*b: max_requests=70 are used up"),
-    ):
-        sampled(server, tmp_path, ["a", "b"], max_requests=70)
-    assert len(server.requests) == 70
-    assert texts_of(pp.SampleStore.open(tmp_path / "store"), "a") == expected()
+    with serving(Stub(most_choices=1)) as server:
+        with pytest.raises(WorkError, match=r"1 of 2 models .*b: max_requests=85 are used up"):
+            sampled(server, tmp_path, ["a", "b"], max_requests=85)
+        assert len(server.requests) == 85
+        store = pp.SampleStore.open(tmp_path / "store")
+        assert texts_of(store, "a") == expected()
+        # A gene that was finished is not asked again; others were under way with it.
+        rows = map(json.loads, unfinished(tmp_path).read_text().splitlines())
+        kept = [row["gene"] for row in rows]
+        assert 1 <= len(kept) <= 2
+        store = sampled(server, tmp_path, ["a", "b"], max_requests=60)
+    assert {r.prompt for r in server.requests[85:]} == prompts_of(set(GENOME.genes) - set(kept))
+    assert len(server.requests) == 85 + 10 * (6 - len(kept))
+    assert facts(store, "b")["requests"] >= 60
+    assert not (tmp_path / "store.unfinished").exists()
 
 
 def test_requests_that_came_to_nothing_do_not_count(tmp_path):
@@ -338,6 +376,58 @@ def test_a_stored_model_costs_no_request(tmp_path):
     assert len(server.requests) == len(GENOME)
     with pytest.raises(InputError, match="holds model 'm' with revision"):
         sampled(server, tmp_path, base_url="http://127.0.0.1:9/v1")
+
+
+def fails_after(genes: int):
+    """The server is gone once it has answered for so many genes."""
+
+    def fault(server, request):
+        return stub.error(403, "gone") if len(server.given) == genes else None
+
+    return fault
+
+
+@pytest.mark.parametrize("cut", [0, 10, 10_000])
+@pytest.mark.parametrize("faults", [[], [stub.chat_only_404]])
+def test_an_unfinished_model_goes_on_where_it_was(faults, cut, tmp_path):
+    with serving(Stub([fails_after(4), *faults])) as server:
+        with pytest.raises(WorkError, match="403"):
+            sampled(server, tmp_path, concurrency=1)
+        # A killed process may have left half a line.
+        journal = unfinished(tmp_path)
+        whole = journal.read_bytes()
+        journal.write_bytes(whole[: len(whole) - cut] if cut < len(whole) else b"")
+        kept = 4 if cut == 0 else 3 if cut == 10 else 0
+        server.faults = list(faults)
+        server.requests.clear()
+        store = sampled(server, tmp_path, concurrency=1, max_requests=6 - kept)
+    # What was cut off was said before and is asked again, so those genes are further on.
+    again = [[says(prompt, 10 + draw) for draw in range(PROBES)] for _, prompt in GENOME]
+    assert texts_of(store) == expected()[:kept] + again[kept:4] + expected()[4:]
+    known_endpoint = kept > 0 or not faults
+    assert len(server.requests) == 6 - kept + (not known_endpoint)
+    assert facts(store)["requests"] == 6
+    assert facts(store)["endpoint"] == ("chat" if faults else "completions")
+    assert not journal.parent.exists()
+
+
+def test_nothing_is_left_of_a_model_that_never_answered(tmp_path):
+    with serving(Stub([fails_after(0)])) as server, pytest.raises(WorkError, match="wants a key"):
+        sampled(server, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def test_unfinished_work_of_other_settings_is_not_taken(tmp_path):
+    with serving(Stub([fails_after(4)])) as server:
+        with pytest.raises(WorkError, match="403"):
+            sampled(server, tmp_path / "1")
+        server.faults = []
+        (tmp_path / "2").mkdir()
+        (tmp_path / "1" / "store.unfinished").rename(tmp_path / "2" / "store.unfinished")
+        server.given.clear()
+        store = sampled(server, tmp_path / "2", seed=1)
+    assert texts_of(store) == expected()
+    assert facts(store)["requests"] == 6
 
 
 def test_a_named_server_may_move(tmp_path):

@@ -121,8 +121,15 @@ def test_a_llama_cpp_server_says_what_its_model_says(server, model_file, tmp_pat
     assert facts.items() >= {"endpoint": "completions", "requests": PROBES * 6}.items()
     store = pp.sample({"read": str(model_file)}, GENOME, device="cpu", **options)
     ours, theirs = alleles(store, "read"), alleles(store, "served")
+    print(
+        "P",
+        disagreement(ours, theirs),
+        disagreement(ours, theirs[1:] + theirs[:1]),
+        [c.most_common(2) for c in theirs],
+        [c.most_common(2) for c in ours],
+    )
     assert [c.total() for c in theirs] == [PROBES] * 6
-    assert theirs[1]["5, 6"] > PROBES / 4
+    assert theirs[1]["5, 6"] > PROBES / 2  # 0.4 where repetition is punished
     assert disagreement(ours, theirs) > 0.001
     # The test can fail: the same alleles of the wrong genes, or drawn greedily, are told apart.
     assert disagreement(ours, theirs[1:] + theirs[:1]) < 1e-9

@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -16,9 +15,9 @@ import openai
 
 from pyphylo.errors import WorkError
 from pyphylo.sampling._dialect import Dialect
-from pyphylo.sampling._requests import RequestBudget
+from pyphylo.sampling._requests import RequestBudget, Usage
 
-__all__ = ["Asker", "Secret", "Server", "Usage"]
+__all__ = ["Asker", "Secret", "Server"]
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
@@ -72,29 +71,6 @@ class Server:
     retries: int
 
 
-@dataclass
-class Usage:
-    """What a model's requests came to.
-
-    Attributes
-    ----------
-    requests : int
-        Answered.
-    prompt_tokens, completion_tokens : int
-        As the server counts them; 0 where it does not.
-    served : Counter
-        The model that the server says it was.
-    unanswered : int
-        Choices that held no text (filtered, refused).
-    """
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    served: Counter[str] = field(default_factory=Counter)
-    unanswered: int = 0
-
-
 class Asker:
     """One model behind a server.
 
@@ -105,17 +81,24 @@ class Asker:
     server : Server
     dialect : Dialect
     budget : RequestBudget
+    usage : Usage
+        Added to.
     """
 
     def __init__(
-        self, client: openai.AsyncOpenAI, server: Server, dialect: Dialect, budget: RequestBudget
+        self,
+        client: openai.AsyncOpenAI,
+        server: Server,
+        dialect: Dialect,
+        budget: RequestBudget,
+        usage: Usage,
     ) -> None:
         self._client = client
         self._server = server
         self._dialect = dialect
         self._budget = budget
         self._not_before = 0.0
-        self.usage = Usage()
+        self._usage = usage
 
     async def ask(
         self, prompt: str, n: int, seed: int, temperature: float, max_tokens: int
@@ -196,14 +179,14 @@ class Asker:
         choices = getattr(reply, "choices", ())
         if choices == () or not isinstance(choices, (list, type(None))):
             raise WorkError(self._about("answered with something that is no completion"))
-        self.usage.requests += 1
+        self._usage.requests += 1
         usage = getattr(reply, "usage", None)
-        self.usage.prompt_tokens += _whole(getattr(usage, "prompt_tokens", 0))
-        self.usage.completion_tokens += _whole(getattr(usage, "completion_tokens", 0))
+        self._usage.prompt_tokens += _whole(getattr(usage, "prompt_tokens", 0))
+        self._usage.completion_tokens += _whole(getattr(usage, "completion_tokens", 0))
         if isinstance(served := getattr(reply, "model", None), str):
-            self.usage.served[served] += 1
+            self._usage.served[served] = self._usage.served.get(served, 0) + 1
         texts = [text for choice in choices or () if (text := _text(choice)) is not None]
-        self.usage.unanswered += len(choices or ()) - len(texts)
+        self._usage.unanswered += len(choices or ()) - len(texts)
         return texts
 
     # -- words -------------------------------------------------------------------------

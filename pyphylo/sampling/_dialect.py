@@ -11,19 +11,25 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["ENDPOINTS", "Dialect"]
+__all__ = ["ENDPOINTS", "NEUTRAL", "Dialect"]
 
 ENDPOINTS = ("auto", "completions", "chat")
 
-# The values to try in turn, before the key is left out. vLLM once took only -1 for "no top-k".
-_VALUES: Mapping[str, tuple[Any, ...]] = {
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "top_p": (1,),
     "top_k": (0, -1),
     "min_p": (0,),
-    "top_p": (1,),
+    "repeat_penalty": (1,),
+    "repetition_penalty": (1,),
 }
-# What may be left out, in the order in which it goes where the server does not say what it minds.
-_UNNAMED = (("top_k", "min_p"), ("seed",), ("top_p",))
-_DROPPABLE = ("top_k", "min_p", "top_p", "seed", "n")
+"""What keeps a server from bending the distribution: the values to try in turn, before a key is
+left out. vLLM once took only -1 for "no top-k". llama.cpp's Python server divides the logits of
+repeated tokens by 1.1 unless told otherwise; vLLM has the other name for that, and a default from
+the model's generation_config.json."""
+
+# What goes, in this order, where the server does not say what it minds.
+_UNNAMED = (("top_k", "min_p", "repeat_penalty", "repetition_penalty"), ("seed",), ("top_p",))
+_DROPPABLE = (*NEUTRAL, "seed", "n")
 _NO_SUCH_ENDPOINT = frozenset({404, 405, 501})
 _IS_CHAT_ONLY = re.compile(r"not a completions? model|chat.?model|chat/completions", re.I)
 
@@ -44,7 +50,7 @@ class Dialect:
         self.endpoint = "completions" if endpoint == "auto" else endpoint
         self._settled = endpoint != "auto"
         self._instruction = instruction
-        self._values = {key: list(values) for key, values in _VALUES.items()}
+        self._values = {key: list(values) for key, values in NEUTRAL.items()}
         self._dropped: set[str] = set()
         self._length = "max_tokens"
 

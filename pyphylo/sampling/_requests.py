@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from tqdm import tqdm
@@ -13,7 +14,7 @@ from pyphylo.errors import InputError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity, SamplingConfig
 
-__all__ = ["Estimate", "Prices", "RequestBudget", "RequestSampler", "announce_requests"]
+__all__ = ["Estimate", "Prices", "RequestBudget", "RequestSampler", "Usage", "announce_requests"]
 
 _BYTES_PER_TOKEN = 3
 """Of UTF-8 in a prompt; English has more, so prompts come out rather too dear."""
@@ -54,28 +55,27 @@ class Estimate:
 
     @classmethod
     def of(
-        cls, genome: Genome, config: SamplingConfig, added_bytes: int, choices: int | None
+        cls, prompts: Sequence[str], config: SamplingConfig, added_bytes: int, choices: int | None
     ) -> Estimate:
         """The estimate for one model.
 
         Parameters
         ----------
-        genome : Genome
-            With prompts.
+        prompts : sequence of str
         config : SamplingConfig
         added_bytes : int
             What goes with every prompt (the instruction of a chat).
         choices : int, optional
             The most completions that one request asks for.
         """
-        sizes = [len((prompt or "").encode("utf-8", "replace")) for _, prompt in genome]
+        sizes = [len(prompt.encode("utf-8", "replace")) for prompt in prompts]
         tokens = sum(-(-(size + added_bytes) // _BYTES_PER_TOKEN) for size in sizes)
         at_once = min(config.n_probes, choices or config.n_probes)
         rounds = -(-config.n_probes // at_once)
         return cls(
-            requests=(len(genome) * rounds, len(genome) * config.n_probes),
+            requests=(len(prompts) * rounds, len(prompts) * config.n_probes),
             prompt_tokens=(tokens * rounds, tokens * config.n_probes),
-            completion_tokens=len(genome) * config.n_probes * config.max_new_tokens,
+            completion_tokens=len(prompts) * config.n_probes * config.max_new_tokens,
         )
 
     def __add__(self, other: Estimate) -> Estimate:
@@ -106,6 +106,29 @@ class Estimate:
         if self.requests[0] < self.requests[1]:
             line += f" (up to {', '.join(worst)} where the server ignores n)"
         return line
+
+
+@dataclass
+class Usage:
+    """What a model's requests came to.
+
+    Attributes
+    ----------
+    requests : int
+        Answered.
+    prompt_tokens, completion_tokens : int
+        As the server counts them; 0 where it does not.
+    served : dict of str to int
+        Requests by the model that the server says it was.
+    unanswered : int
+        Choices that held no text (filtered, refused).
+    """
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    served: dict[str, int] = field(default_factory=dict)
+    unanswered: int = 0
 
 
 class RequestBudget:
@@ -163,15 +186,22 @@ class RequestSampler(Protocol):
         """Take the identity of a stored model where it is this one's, settled by an answer."""
         ...
 
+    def keep_in(self, folder: Path) -> None:
+        """Keep finished genes of unfinished models there."""
+        ...
+
     def share(self, budget: RequestBudget) -> None:
         """Count requests with those of other samplers."""
         ...
 
 
-def announce_requests(samplers: Iterable[object], genome: Genome, config: SamplingConfig) -> None:
+def announce_requests(
+    samplers: Iterable[object], genome: Genome, config: SamplingConfig, store: Path
+) -> None:
     """Say on stderr what the models behind servers will cost, and put them on one budget.
 
-    Models that need no server are passed over.
+    Models that need no server are passed over. What they have when they are cut short is
+    kept in ``STORE.unfinished``.
 
     Raises
     ------
@@ -182,6 +212,9 @@ def announce_requests(samplers: Iterable[object], genome: Genome, config: Sampli
     asking = [sampler for sampler in samplers if isinstance(sampler, RequestSampler)]
     if not asking:
         return
+    folder = store.resolve()
+    for sampler in asking:
+        sampler.keep_in(folder.with_name(folder.name + ".unfinished"))
     total = sum((sampler.estimate(genome, config) for sampler in asking), Estimate())
     line = f"{len(asking)} models: {total.text(asking[0].prices)}"
     limit = asking[0].max_requests

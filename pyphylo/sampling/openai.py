@@ -8,16 +8,18 @@ import importlib.util
 import json
 import os
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pyphylo._names import clean_text, whole_number
 from pyphylo.errors import InputError, PyphyloWarning, WorkError
 from pyphylo.genome import Genome
-from pyphylo.sampling._dialect import ENDPOINTS, Dialect
+from pyphylo.sampling._dialect import ENDPOINTS, NEUTRAL, Dialect
+from pyphylo.sampling._journal import Journal, Kept
 from pyphylo.sampling._requests import Estimate, Prices, RequestBudget
 from pyphylo.sampling.base import ModelIdentity, Population, Progress, SamplingConfig
 
@@ -140,6 +142,7 @@ class OpenAISampler:
         )
         # Not the identity's key at the time of a request: the endpoint is settled by the first.
         self._stream = self._identity.key
+        self._folder: Path | None = None
 
     def __repr__(self) -> str:
         return f"OpenAISampler({self._identity.name!r}, {self._spec!r}, base_url={self._url!r})"
@@ -168,8 +171,14 @@ class OpenAISampler:
                 "pass mode='sample'"
             )
         self._server()
+        kept = self._kept(genome, config).completions
+        prompts = [_prompt_of(gene, prompt) for gene, prompt in genome if gene not in kept]
         added = 0 if self._endpoint == "completions" else len(self._instruction.encode()) + 2
-        return Estimate.of(genome, config, added, self._choices)
+        return Estimate.of(prompts, config, added, self._choices)
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep finished genes in a folder until the model is finished."""
+        self._folder = folder
 
     def share(self, budget: RequestBudget) -> None:
         """Count requests with those of other samplers."""
@@ -216,12 +225,11 @@ class OpenAISampler:
         """
         self.estimate(genome, config)
         server = self._server()
-        for gene, prompt in genome:
-            if prompt is None:
-                raise InputError(f"gene {gene!r} has no prompt: the genome cannot be sampled")
-        dialect = Dialect(self._endpoint, self._instruction)
+        journal = self._journal(genome, config)
+        kept = self._kept(genome, config)
+        dialect = Dialect(kept.endpoint or self._endpoint, self._instruction)
 
-        async def talk() -> tuple[list[list[str]], Asker]:
+        async def talk() -> None:
             import openai
 
             from pyphylo.sampling._ask import Asker
@@ -232,13 +240,32 @@ class OpenAISampler:
                 timeout=server.timeout,
                 max_retries=0,
             ) as client:
-                asker = Asker(client, server, dialect, self._budget)
-                return await self._genes(asker, genome, config, progress), asker
+                asker = Asker(client, server, dialect, self._budget, kept.usage)
+                await self._genes(asker, todo, config, keep)
 
-        completions, asker = _run(talk)
+        def keep(gene: str, texts: list[str]) -> None:
+            kept.completions[gene] = texts
+            if journal is not None:
+                journal.add(gene, texts, dialect.endpoint, dialect.dropped, kept.usage)
+            if progress is not None:
+                progress(1)
+
+        todo = {
+            gene: _prompt_of(gene, prompt)
+            for gene, prompt in genome
+            if gene not in kept.completions
+        }
+        if progress is not None and kept.completions:
+            progress(len(kept.completions))
+        if todo:
+            _run(talk)
+            kept.keys_refused = dialect.dropped
+        completions = [kept.completions[gene] for gene in genome.genes]
         self._identity = self._with_endpoint(dialect.endpoint)
-        self._warn(dialect, completions, config)
-        return Population(completions, self._facts(dialect, asker))
+        self._warn(kept.keys_refused, completions, config)
+        if journal is not None:
+            journal.remove()
+        return Population(completions, self._facts(dialect.endpoint, kept))
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -246,23 +273,24 @@ class OpenAISampler:
     # -- asking ------------------------------------------------------------------------
 
     async def _genes(
-        self, asker: Asker, genome: Genome, config: SamplingConfig, progress: Progress | None
-    ) -> list[list[str]]:
+        self,
+        asker: Asker,
+        prompts: Mapping[str, str],
+        config: SamplingConfig,
+        keep: Callable[[str, list[str]], None],
+    ) -> None:
         """The completions of every gene: of the first alone, of the others concurrently."""
         free = asyncio.Semaphore(self._concurrency)
 
-        async def one(gene: str, prompt: str | None) -> list[str]:
+        async def one(gene: str) -> None:
             async with free:
-                texts = await self._gene(asker, gene, prompt or "", config)
-            if progress is not None:
-                progress(1)
-            return texts
+                keep(gene, await self._gene(asker, gene, prompts[gene], config))
 
-        genes = list(genome)
-        first = await one(*genes[0])
-        tasks = [asyncio.ensure_future(one(*gene)) for gene in genes[1:]]
+        first, *others = prompts
+        await one(first)
+        tasks = [asyncio.ensure_future(one(gene)) for gene in others]
         try:
-            return [first, *await asyncio.gather(*tasks)]
+            await asyncio.gather(*tasks)
         finally:
             # After a failure or an interrupt the others are of no use, and cost money.
             for task in tasks:
@@ -288,6 +316,18 @@ class OpenAISampler:
                 )
             texts += map(clean_text, got)
         return texts
+
+    def _journal(self, genome: Genome, config: SamplingConfig) -> Journal | None:
+        """Where this very work is kept while it is unfinished."""
+        if self._folder is None:
+            return None
+        key = [self._stream, config.to_dict(), genome.digest]
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        return Journal(self._folder / f"{digest[:32]}.jsonl", config.n_probes)
+
+    def _kept(self, genome: Genome, config: SamplingConfig) -> Kept:
+        journal = self._journal(genome, config)
+        return Kept() if journal is None else journal.read()
 
     def _server(self) -> Server:
         """Where to ask, with the key as the environment has it now."""
@@ -318,13 +358,12 @@ class OpenAISampler:
     def _with_endpoint(self, endpoint: str) -> ModelIdentity:
         return replace(self._identity, tokenization=self._tokenization(endpoint))
 
-    def _facts(self, dialect: Dialect, asker: Asker) -> dict[str, Any]:
-        usage = asker.usage
-        chat = dialect.endpoint == "chat"
+    def _facts(self, endpoint: str, kept: Kept) -> dict[str, Any]:
+        usage = kept.usage
         return {
-            "endpoint": dialect.endpoint,
-            "instruction": self._instruction if chat else None,
-            "keys_refused": list(dialect.dropped),
+            "endpoint": endpoint,
+            "instruction": self._instruction if endpoint == "chat" else None,
+            "keys_refused": list(kept.keys_refused),
             "served_models": sorted(usage.served),
             "requests": usage.requests,
             "prompt_tokens": usage.prompt_tokens,
@@ -332,12 +371,17 @@ class OpenAISampler:
             "choices_without_text": usage.unanswered,
         }
 
-    def _warn(self, dialect: Dialect, completions: list[list[str]], config: SamplingConfig) -> None:
-        lost = [key for key in dialect.dropped if key in ("top_k", "top_p", "min_p")]
+    def _warn(
+        self, refused: Sequence[str], completions: list[list[str]], config: SamplingConfig
+    ) -> None:
+        lost = [key for key in refused if key in NEUTRAL]
+        if len({"repeat_penalty", "repetition_penalty"}.intersection(lost)) == 1:
+            # Two names of one thing: a strict server knows at most one.
+            lost = [key for key in lost if not key.startswith("repe")]
         if lost:
             warnings.warn(
                 f"model {self._spec!r}: the server does not take {', '.join(lost)}; where its own "
-                "setting is not neutral, unlikely alleles are missing",
+                "settings are not neutral, its alleles are not those of the model's distribution",
                 PyphyloWarning,
                 stacklevel=3,
             )
@@ -349,6 +393,12 @@ class OpenAISampler:
                 PyphyloWarning,
                 stacklevel=3,
             )
+
+
+def _prompt_of(gene: str, prompt: str | None) -> str:
+    if prompt is None:
+        raise InputError(f"gene {gene!r} has no prompt: the genome cannot be sampled")
+    return prompt
 
 
 def _all_agree(completions: list[list[str]], chars: int) -> bool:

@@ -131,7 +131,7 @@ def sample(
         raise InputError(
             f"store {str(store)!r} holds some of these models already, and resume=False"
         )
-    announce_requests(missing, opened.genome, config)
+    announce_requests(missing, opened.genome, config, opened.path)
     failures = _sample_each(missing, opened, config)
     if failures:
         listed = "; ".join(f"{name}: {error}" for name, error in failures)
