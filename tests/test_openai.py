@@ -475,6 +475,14 @@ def test_inside_a_running_loop(tmp_path):
         assert texts_of(asyncio.run(cell(server))) == expected()
 
 
+def test_modes_that_need_logits_are_refused():
+    config = SamplingConfig()
+    object.__setattr__(config, "mode", "exact")
+    sampler = create_sampler("openai", "m", "m", base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(InputError, match="mode 'exact' needs a model's logits"):
+        sampler.sample(GENOME, config)
+
+
 # -- secrets --------------------------------------------------------------------------------------
 
 
