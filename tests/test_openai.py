@@ -243,6 +243,12 @@ def test_a_missing_key_is_asked_for(tmp_path):
         (stub.error(500, "CUDA error"), "500: .*CUDA error.*, 3 times", 3),
         ((429, {}, {"error": {"code": "insufficient_quota", "message": "pay"}}), "429: .*pay", 1),
         (stub.error(429, "later", **{"retry-after": "7200"}), "left for 7200 s", 1),
+        (
+            stub.error(429, "later", **{"retry-after": "Wed, 21 Oct 2065 07:28:00 GMT"}),
+            "left fo",
+            1,
+        ),
+        (stub.error(429, "later", **{"retry-after": "soon"}), "429: .*later, 3 times", 3),
         ((200, {}, b"<html>Welcome</html>"), "no completion", 1),
         ((200, {}, {"choices": []}), "5 times without any text", 5),
     ],
@@ -412,7 +418,7 @@ def test_an_unfinished_model_goes_on_where_it_was(faults, cut, tmp_path):
 
 
 def test_nothing_is_left_of_a_model_that_never_answered(tmp_path):
-    with serving(Stub([fails_after(0)])) as server, pytest.raises(WorkError, match="wants a key"):
+    with serving(Stub([fails_after(0)])) as server, pytest.raises(WorkError, match=r"403: .*gone"):
         sampled(server, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
 

@@ -193,13 +193,12 @@ class Asker:
 
     def _refusal(self, error: openai.APIStatusError) -> str:
         secret = self._server.secret
-        if error.status_code in (401, 403):
-            # What a server says of a wrong key may hold the key.
+        if error.status_code == 401:
+            # What a server says of a wrong key may hold part of it.
             if secret.value:
-                return self._about(f"refuses the key in {secret.variable} ({error.status_code})")
+                return self._about(f"refuses the key in {secret.variable} (401)")
             return self._about(
-                f"wants a key ({error.status_code}): put it into the environment as "
-                f"{secret.variable}"
+                f"wants a key (401): put it into the environment as {secret.variable}"
             )
         return self._about(self._said(error))
 
