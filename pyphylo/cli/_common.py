@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyphylo.cli._server import SERVER_BACKEND, add_server_options, server_options
+from pyphylo.errors import InputError
+
 __all__ = [
     "Outcome",
     "add_backend_options",
@@ -88,7 +91,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 def add_backend_options(group: Any) -> None:
     """What loads a model, and how; no part of a store's configuration."""
-    group.add_argument("--backend", default="hf", metavar="NAME", help="default hf")
+    group.add_argument("--backend", default="hf", metavar="NAME", help="hf (default), openai")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16 …")
     bos = group.add_mutually_exclusive_group()
@@ -99,10 +102,29 @@ def add_backend_options(group: Any) -> None:
     group.add_argument(
         "--trust-remote-code", action="store_true", help="run code that comes with a model"
     )
+    add_server_options(group)
 
 
 def backend_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `pyphylo.sample` takes, from the options of `add_backend_options`."""
+    """What `pyphylo.sample` takes, from the options of `add_backend_options`.
+
+    Raises
+    ------
+    InputError
+        When an option is of another backend.
+    """
+    served = server_options(args)
+    if args.backend == SERVER_BACKEND:
+        weights = {
+            "--device": args.device != "auto",
+            "--dtype": args.dtype != "auto",
+            "--bos": args.add_bos is True,
+            "--no-bos": args.add_bos is False,
+            "--trust-remote-code": args.trust_remote_code,
+        }
+        for flag in (flag for flag, given in weights.items() if given):
+            raise InputError(f"{flag} is the server's affair under --backend {args.backend}")
+        return {"backend": args.backend, **served}
     return {
         "backend": args.backend,
         "device": args.device,

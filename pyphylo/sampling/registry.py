@@ -12,7 +12,10 @@ from pyphylo.sampling.base import Sampler
 
 __all__ = ["available_backends", "create_sampler", "register_backend"]
 
-_BACKENDS: dict[str, str] = {"hf": "pyphylo.sampling.hf:HuggingFaceSampler"}
+_BACKENDS: dict[str, str] = {
+    "hf": "pyphylo.sampling.hf:HuggingFaceSampler",
+    "openai": "pyphylo.sampling.openai:OpenAISampler",
+}
 
 
 def register_backend(name: str, target: str) -> None:

@@ -16,6 +16,7 @@ from pyphylo._names import check_names
 from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.genome import Genome
+from pyphylo.sampling._requests import RequestSampler, announce_requests
 from pyphylo.sampling.base import Sampler, SamplingConfig
 from pyphylo.sampling.registry import create_sampler
 from pyphylo.store import SampleStore, check_store_folder
@@ -88,7 +89,8 @@ def sample(
         Go on with a store that already holds shards; False refuses it.
     **options
         Passed to the backend: ``dtype``, ``add_bos``, ``trust_remote_code``,
-        ``batch_tokens``.
+        ``batch_tokens``; ``base_url``, ``endpoint`` and others of the backend
+        ``openai``, see `pyphylo.sampling.openai.OpenAISampler`.
 
     Returns
     -------
@@ -124,16 +126,26 @@ def sample(
         for name, spec in tqdm(named.items(), "finding models", disable=_quiet(len(named)))
     ]
     opened = SampleStore.open_or_create(store, genome, config.to_dict())
-    missing = [sampler for sampler in samplers if not opened.has(sampler.identity)]
+    missing = [sampler for sampler in samplers if not _is_stored(opened, sampler)]
     if not resume and len(missing) < len(samplers):
         raise InputError(
             f"store {str(store)!r} holds some of these models already, and resume=False"
         )
+    announce_requests(missing, opened.genome, config, opened.path)
     failures = _sample_each(missing, opened, config)
     if failures:
         listed = "; ".join(f"{name}: {error}" for name, error in failures)
         raise WorkError(f"{len(failures)} of {len(named)} models could not be sampled: {listed}")
     return opened
+
+
+def _is_stored(store: SampleStore, sampler: Sampler) -> bool:
+    """Whether this model's shard is there; of a server's model, by whatever it turned out to be."""
+    if isinstance(sampler, RequestSampler):
+        stored = store.identity(sampler.identity.name)
+        if stored is not None:
+            sampler.recognise(stored)
+    return store.has(sampler.identity)
 
 
 def _sample_each(

@@ -1,0 +1,255 @@
+"""Asking a server: patience with a busy one, plain words about one that refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import openai
+
+from pyphylo.errors import WorkError
+from pyphylo.sampling._dialect import Dialect
+from pyphylo.sampling._requests import RequestBudget, Usage
+
+__all__ = ["Asker", "Secret", "Server"]
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 60.0
+_LONGEST_RETRY_AFTER = 900.0
+_BUSY = frozenset({408, 409, 425, 429})
+_QUOTED = 300
+"""Characters of a server's own words in an error."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A key from the environment; shows itself to the client only.
+
+    Parameters
+    ----------
+    value : str
+        Empty: there is none.
+    variable : str
+        Where it came from.
+    """
+
+    value: str = field(repr=False)
+    variable: str
+
+    def hide(self, text: str) -> str:
+        """The text without the key."""
+        return text.replace(self.value, "[key]") if self.value else text
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to ask, for whom, and how patiently.
+
+    Parameters
+    ----------
+    url : str
+        The base URL, without credentials.
+    model : str
+        As the server calls it.
+    secret : Secret
+    timeout : float
+        Seconds that one request may take.
+    retries : int
+        Times that a request is made again while the server is busy or cannot be reached.
+    """
+
+    url: str
+    model: str
+    secret: Secret
+    timeout: float
+    retries: int
+
+
+class Asker:
+    """One model behind a server.
+
+    Parameters
+    ----------
+    client : openai.AsyncOpenAI
+        Without retries of its own.
+    server : Server
+    dialect : Dialect
+    budget : RequestBudget
+    usage : Usage
+        Added to.
+    """
+
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        server: Server,
+        dialect: Dialect,
+        budget: RequestBudget,
+        usage: Usage,
+    ) -> None:
+        self._client = client
+        self._server = server
+        self._dialect = dialect
+        self._budget = budget
+        self._not_before = 0.0
+        self._usage = usage
+
+    async def ask(
+        self, prompt: str, n: int, seed: int, temperature: float, max_tokens: int
+    ) -> list[str]:
+        """At most `n` completions of a prompt; fewer, even none, where the server gives fewer.
+
+        Raises
+        ------
+        WorkError
+            When the server refuses, cannot be reached or answers nonsense.
+        """
+        while True:
+            body = self._dialect.body(prompt, n, seed, temperature, max_tokens)
+            try:
+                reply = await self._patiently(body)
+            except openai.APIStatusError as error:
+                reason = error.body if error.body is not None else str(error)
+                if self._dialect.gives_way(body, error.status_code, reason):
+                    continue
+                raise WorkError(self._refusal(error)) from None
+            self._dialect.settle()
+            return self._texts(reply)[:n]
+
+    async def _patiently(self, body: Mapping[str, Any]) -> object:
+        """One request, made again while the server is busy."""
+        tries = 0
+        while True:
+            await self._wait()
+            self._budget.take()
+            try:
+                return await self._send(body)
+            except openai.APITimeoutError:
+                # The server may have done the work, and bill it.
+                problem: str = f"did not answer within {self._server.timeout:g} s"
+                pause = None
+            except openai.APIConnectionError as error:
+                self._budget.give_back()
+                problem = f"cannot be reached ({_innermost(error)})"
+                pause = None
+            except openai.APIStatusError as error:
+                self._budget.give_back()
+                if not _is_passing(error):
+                    raise
+                problem = self._said(error)
+                pause = _retry_after(error)
+            if tries == self._server.retries:
+                raise WorkError(self._about(f"{problem}, {tries + 1} times"))
+            if pause is not None and pause > _LONGEST_RETRY_AFTER:
+                raise WorkError(self._about(f"{problem}, and wants to be left for {pause:.0f} s"))
+            tries += 1
+            await self._rest(tries, pause)
+
+    async def _wait(self) -> None:
+        """Until nobody has been told to wait."""
+        while (left := self._not_before - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+    async def _rest(self, tries: int, pause: float | None) -> None:
+        """Before another try: as long as the server says, all requests; else twice as long each."""
+        if pause is not None:
+            self._not_before = max(self._not_before, time.monotonic() + pause)
+            return
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (tries - 1))
+        await asyncio.sleep(longest * random.uniform(0.5, 1))
+
+    async def _send(self, body: Mapping[str, Any]) -> object:
+        rest = {key: value for key, value in body.items() if key not in ("prompt", "messages")}
+        if "messages" in body:
+            return await self._client.chat.completions.create(
+                model=self._server.model, messages=body["messages"], extra_body=rest
+            )
+        return await self._client.completions.create(
+            model=self._server.model, prompt=body["prompt"], extra_body=rest
+        )
+
+    def _texts(self, reply: Any) -> list[str]:
+        """The completions of a reply that are text."""
+        choices = getattr(reply, "choices", ())
+        if choices == () or not isinstance(choices, (list, type(None))):
+            raise WorkError(self._about("answered with something that is no completion"))
+        self._usage.requests += 1
+        usage = getattr(reply, "usage", None)
+        self._usage.prompt_tokens += _whole(getattr(usage, "prompt_tokens", 0))
+        self._usage.completion_tokens += _whole(getattr(usage, "completion_tokens", 0))
+        if isinstance(served := getattr(reply, "model", None), str):
+            self._usage.served[served] = self._usage.served.get(served, 0) + 1
+        texts = [text for choice in choices or () if (text := _text(choice)) is not None]
+        self._usage.unanswered += len(choices or ()) - len(texts)
+        return texts
+
+    # -- words -------------------------------------------------------------------------
+
+    def _refusal(self, error: openai.APIStatusError) -> str:
+        secret = self._server.secret
+        if error.status_code == 401:
+            # What a server says of a wrong key may hold part of it.
+            if secret.value:
+                return self._about(f"refuses the key in {secret.variable} (401)")
+            return self._about(
+                f"wants a key (401): put it into the environment as {secret.variable}"
+            )
+        return self._about(self._said(error))
+
+    def _said(self, error: openai.APIStatusError) -> str:
+        words = " ".join(str(error.message).split())
+        words = re.sub(rf"^Error code: {error.status_code} - ", "", words)
+        return f"answered {error.status_code}: {words[:_QUOTED]}"
+
+    def _about(self, what: str) -> str:
+        server = self._server
+        return server.secret.hide(f"model {server.model!r}: the server {server.url} {what}")
+
+
+def _is_passing(error: openai.APIStatusError) -> bool:
+    """Whether the same request may well be answered later."""
+    status = int(error.status_code)
+    if status == 429:
+        # No waiting makes a used-up account good.
+        return bool(error.code != "insufficient_quota")
+    return status in _BUSY or (status >= 500 and status != 501)
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    """The seconds that the server asks us to wait: a number, or until a date."""
+    value = error.response.headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if seconds < float("inf") else None
+
+
+def _text(choice: Any) -> str | None:
+    """A choice's text; None where it was withheld. Empty text is a completion, filtered is not."""
+    message = getattr(choice, "message", None)
+    text = getattr(choice, "text", None) if message is None else getattr(message, "content", None)
+    if not isinstance(text, str):
+        return None
+    return None if getattr(choice, "finish_reason", None) == "content_filter" else text
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__

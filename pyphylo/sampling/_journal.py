@@ -1,0 +1,112 @@
+"""Answers kept gene by gene until a model is finished: what was paid for is not asked again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyphylo._files import atomic_write_bytes
+from pyphylo.sampling._requests import Usage
+
+__all__ = ["Journal", "Kept"]
+
+_KEYS = {"gene", "completions", "endpoint", "keys_refused", "usage"}
+
+
+@dataclass
+class Kept:
+    """What is known of a model that was begun.
+
+    Attributes
+    ----------
+    completions : dict of str to list of str
+        By gene, whole genes only.
+    endpoint : str or None
+        Which gave them; None: nothing is kept.
+    keys_refused : tuple of str
+    usage : Usage
+        All requests so far, also those of genes that were not finished.
+    """
+
+    completions: dict[str, list[str]] = field(default_factory=dict)
+    endpoint: str | None = None
+    keys_refused: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+
+
+class Journal:
+    """A file of one JSON line a gene, gone once all genes are there.
+
+    Parameters
+    ----------
+    path : Path
+        Its name must tell apart whatever changes the answers.
+    n_probes : int
+        Of every gene.
+    """
+
+    def __init__(self, path: Path, n_probes: int) -> None:
+        self._path = path
+        self._n_probes = n_probes
+        self._is_whole = False
+
+    def read(self) -> Kept:
+        """What is kept; a line that was cut off is not."""
+        kept = Kept()
+        for row in map(self._parsed, self._lines()):
+            if row is not None:
+                kept.completions[row["gene"]] = row["completions"]
+                kept.endpoint = row["endpoint"]
+                kept.keys_refused = tuple(row["keys_refused"])
+                kept.usage = Usage(**row["usage"])
+        return kept
+
+    def add(
+        self,
+        gene: str,
+        completions: list[str],
+        endpoint: str,
+        keys_refused: tuple[str, ...],
+        usage: Usage,
+    ) -> None:
+        """Keep a gene."""
+        if not self._is_whole:
+            self._make_whole()
+        row = {
+            "gene": gene,
+            "completions": completions,
+            "endpoint": endpoint,
+            "keys_refused": keys_refused,
+            "usage": asdict(usage),
+        }
+        with self._path.open("ab") as handle:
+            handle.write(json.dumps(row, ensure_ascii=True).encode("ascii") + b"\n")
+
+    def remove(self) -> None:
+        """All is finished; the folder goes with the last journal in it."""
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other models are not finished
+            self._path.parent.rmdir()
+
+    def _make_whole(self) -> None:
+        """Take out what was cut off when a run was killed: nothing can follow it."""
+        whole = [line for line in self._lines() if self._parsed(line) is not None]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_bytes(self._path, b"".join(line + b"\n" for line in whole))
+        self._is_whole = True
+
+    def _lines(self) -> list[bytes]:
+        return self._path.read_bytes().splitlines() if self._path.is_file() else []
+
+    def _parsed(self, line: bytes) -> dict[str, Any] | None:
+        """A line as it was written, or None."""
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(row, dict) or row.keys() != _KEYS:
+            return None
+        return row if len(row["completions"]) == self._n_probes else None
