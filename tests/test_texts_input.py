@@ -88,13 +88,13 @@ def test_a_cell_may_be_longer_than_the_csv_modules_limit(tmp_path):
         ("t.txt", b"", "'.*t.txt' holds no text"),
         ("t.txt", b" \n\n \n", "'.*t.txt' holds no text"),
         ("t.jsonl", b"", "holds no text"),
-        ("t.csv", b"", "names no column 'text'; its columns: none"),
+        ("t.csv", b"", "line 1: no text under column 'text'; there are: none"),
         ("t.csv", b"text\n", "holds no text"),
-        ("t.csv", b"id,body\n1,x\n", "no column 'text'; its columns: 'id', 'body'.*--field"),
-        ("t.csv", b"text,text\n1,x\n", "names twice the column 'text'"),
+        ("t.csv", b"id,body\n1,x\n", "column 'text'; there are: 'id', 'body' .choose with --field"),
+        ("t.csv", b"text,text\n1,x\n", "names 'text' twice"),
         ("t.csv", b"id,text\n1,x\n2\n", "line 3: 1 cells, not 2"),
         ("t.csv", b'id,text\n1,"x\n', "line 2: unexpected end"),
-        ("t.jsonl", b'{"a": "x", "b": 1}\n', "under key 'text'; its keys: 'a', 'b'"),
+        ("t.jsonl", b'{"a": "x", "b": 1}\n', "under key 'text'; there are: 'a', 'b'"),
         ("t.jsonl", b'{"text": "x"}\n{"text": 7}\n', "line 2: key 'text' holds no text but '7'"),
         ("t.jsonl", b'{"text": "x"}\n{"text"\n', "line 2: not JSON"),
         ("t.jsonl", b"[1]\n", "line 1: expected a JSON object, not list"),
@@ -117,6 +117,20 @@ def test_files_that_cannot_be_read(tmp_path):
         read_texts(tmp_path / "none.csv")
     with pytest.raises(pp.InputError, match="is a folder"):
         read_texts(tmp_path)
+
+
+def test_of_several_fields_the_first_that_a_source_has(tmp_path):
+    for kind in ("jsonl", "csv"):
+        path = _write(tmp_path / f"t.{kind}", TEXTS, kind)
+        source = read_texts(path, field=["content", "body", "id"])
+        assert list(source.texts) == TEXTS
+        assert source.facts["field"] == "body"
+    path = tmp_path / "mixed.jsonl"
+    path.write_text('{"b": "x", "a": "y"}\n{"a": "z"}\n')
+    with pytest.raises(pp.FileFormatError, match="line 2: no text under key 'b'; there are: 'a'"):
+        read_texts(path, field=["b", "a"])
+    with pytest.raises(pp.FileFormatError, match="under key 'c', 'd'; there are: 'b', 'a'"):
+        read_texts(path, field=["c", "d"])
 
 
 def test_null_is_no_text(tmp_path):
@@ -166,7 +180,7 @@ class TestDatasets:
         assert list(read_dataset(str(folder), "body", max_texts=1).texts) == TEXTS[:1]
 
     def test_errors(self, folder):
-        with pytest.raises(pp.InputError, match="key 'text'; its keys: 'id', 'body'"):
+        with pytest.raises(pp.InputError, match="key 'text'; there are: 'id', 'body'"):
             read_dataset(str(folder))
         with pytest.raises(pp.InputError, match="'none'"):
             read_dataset(str(folder), "body", split="none")

@@ -76,9 +76,10 @@ def _add_build(actions: Any) -> None:
     build.add_argument(
         "--field",
         "--column",
-        default="text",
+        action="append",
         metavar="NAME",
-        help="key of JSON lines, column of a table or data set; default text",
+        help="key of JSON lines, column of a table or data set; default text; given several "
+        "times, each source's first that it has",
     )
     build.add_argument(
         "--unit",
@@ -132,14 +133,15 @@ def _build(args: argparse.Namespace) -> Outcome:
 def _sources(args: argparse.Namespace) -> list[TextSource]:
     from pyphylo.io.texts import read_dataset, read_texts
 
+    fields = args.field or ["text"]
     files = [
-        read_texts(path, field=args.field, unit=args.unit, max_texts=args.max_texts)
+        read_texts(path, field=fields, unit=args.unit, max_texts=args.max_texts)
         for path in args.texts
     ]
     sets = [
         read_dataset(
             name,
-            args.field,
+            fields,
             config=args.config,
             split=args.split,
             revision=args.revision,
@@ -219,6 +221,10 @@ def _diversity_lines(diversity: dict[str, Any] | None) -> list[str]:
         for row in diversity["genes"]
     ]
     mean = ["mean", *(f"{diversity['mean'][key]:.3f}" for key in columns)]
-    models = [f"  {model['name']}: {model['what']}" for model in diversity.get("pilots", [])]
-    title = f"diversity over {diversity['models']} models, {diversity['probes']} probes:"
-    return [title, *models, aligned(["gene", *columns], [*rows, mean])]
+    probes = " to ".join(map(str, sorted(set(diversity["probes"]))))
+    title = f"diversity over {diversity['models']} models, {probes} probes a gene:"
+    models = [[model["name"], model["what"]] for model in diversity.get("pilots", [])]
+    width = max((len(name) for name, _ in models), default=0)
+    notes = [f"  {name:{width}}  {what}" for name, what in models]
+    notes += [f"  {diversity['note']}"] if "note" in diversity else []
+    return [title, *notes, aligned(["gene", *columns], [*rows, mean])]

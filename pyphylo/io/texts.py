@@ -13,7 +13,7 @@ import importlib
 import io
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 def read_texts(
     path: str | Path,
     *,
-    field: str = "text",
+    field: str | Sequence[str] = "text",
     unit: str = "paragraph",
     max_texts: int | None = None,
 ) -> TextSource:
@@ -47,8 +47,9 @@ def read_texts(
     path : path
         ``.jsonl`` or ``.ndjson``: JSON lines; ``.csv`` and ``.tsv``: a table with
         a header; any other: plain text. Each may end in ``.gz``.
-    field : str
-        The key of JSON lines, or the column of a table.
+    field : str or sequence of str
+        The key of JSON lines, or the column of a table; of several names, the
+        first that the first row has.
     unit : {"paragraph", "line", "file"}
         What one text of a plain file is; paragraphs end at blank lines.
     max_texts : int, optional
@@ -88,36 +89,37 @@ def read_plain(
 
 
 def read_json_lines(
-    path: str | Path, field: str = "text", max_texts: int | None = None
+    path: str | Path, field: str | Sequence[str] = "text", max_texts: int | None = None
 ) -> TextSource:
     """One text a line, under a key of its JSON object; null is no text."""
+    facts = {"kind": "jsonl"}
 
-    def texts(content: str) -> Iterator[str]:
+    def rows(content: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(content.split("\n"), 1):
             if line.strip():
                 where = f"{str(path)!r}, line {number}"
-                row = json_object(line, where)
-                if (text := _value(row, field, where)) is not None:
-                    yield text
+                yield where, json_object(line, where)
 
-    return _from_file(path, {"kind": "jsonl", "field": field}, texts, max_texts)
+    return _from_file(path, facts, lambda content: _column(rows(content), field, facts), max_texts)
 
 
 def read_csv(
-    path: str | Path, column: str = "text", max_texts: int | None = None, *, delimiter: str = ","
+    path: str | Path,
+    field: str | Sequence[str] = "text",
+    max_texts: int | None = None,
+    *,
+    delimiter: str = ",",
 ) -> TextSource:
     """One text a row, in a named column; an empty cell is no text."""
+    facts = {"kind": "tsv" if delimiter == "\t" else "csv"}
 
     def texts(content: str) -> Iterator[str]:
         reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
-            if header.count(column) != 1:
-                problem = "names no column" if column not in header else "names twice the column"
-                raise FileFormatError(
-                    f"{str(path)!r}: the first line {problem} {column!r}; its columns: "
-                    f"{_listed(header)} (choose with --field)"
-                )
+            facts["field"] = column = _field_of(header, field, f"{str(path)!r}, line 1", "column")
+            if header.count(column) > 1:
+                raise FileFormatError(f"{str(path)!r}: the first line names {column!r} twice")
             position = header.index(column)
             for cells in reader:
                 if cells and len(cells) != len(header):
@@ -130,17 +132,16 @@ def read_csv(
         except csv.Error as error:
             raise FileFormatError(f"{str(path)!r}, line {reader.line_num}: {error}") from None
 
-    kind = {",": "csv", "\t": "tsv"}.get(delimiter, "csv")
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
-        return _from_file(path, {"kind": kind, "field": column}, texts, max_texts)
+        return _from_file(path, facts, texts, max_texts)
     finally:
         csv.field_size_limit(limit)
 
 
 def read_dataset(
     name: str,
-    field: str = "text",
+    field: str | Sequence[str] = "text",
     *,
     config: str | None = None,
     split: str = "train",
@@ -153,8 +154,8 @@ def read_dataset(
     ----------
     name : str
         ``org/name`` on the Hub, or a folder of data files.
-    field : str
-        The column.
+    field : str or sequence of str
+        The column; of several names, the first that the first row has.
     config, split, revision : str, optional
         As `datasets.load_dataset` takes them.
     max_texts : int, optional
@@ -176,41 +177,53 @@ def read_dataset(
             f"({error}): pip install datasets"
         ) from None
     where = f"data set {name!r}, split {split!r}"
+    facts: dict[str, Any] = {"kind": "dataset"}
     try:
-        rows = library.load_dataset(name, config, split=split, revision=revision, streaming=True)
-        texts = list(islice(_column(rows, field, where), max_texts))
+        loaded = library.load_dataset(name, config, split=split, revision=revision, streaming=True)
+        rows = ((f"{where}, row {number}", row) for number, row in enumerate(loaded))
+        texts = [clean_text(text) for text in islice(_column(rows, field, facts), max_texts)]
     except (InputError, WorkError):
         raise
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         raise InputError(f"{where} cannot be read: {error}") from None
     except OSError as error:
         raise WorkError(f"{where} cannot be reached: {error}") from None
-    facts: dict[str, Any] = {"kind": "dataset", "field": field, "split": split}
-    optional: dict[str, Any] = {"config": config, "revision": revision, "max_texts": max_texts}
+    if not texts:
+        raise InputError(f"{where} holds no text")
+    optional = {"split": split, "config": config, "revision": revision, "max_texts": max_texts}
     facts |= {key: value for key, value in optional.items() if value is not None}
     # A local folder is named as a file is: without where it lies.
     shown = Path(name).name if Path(name).is_dir() else name
     return TextSource(shown, texts, digest_of_texts(texts), facts)
 
 
-def _column(rows: Iterable[dict[str, Any]], field: str, where: str) -> Iterator[str]:
-    for number, row in enumerate(rows):
-        if (text := _value(row, field, f"{where}, row {number}")) is not None:
-            yield clean_text(text)
+def _column(
+    rows: Iterable[tuple[str, dict[str, Any]]], field: str | Sequence[str], facts: dict[str, Any]
+) -> Iterator[str]:
+    """The texts in a field of rows, each with where it stands; which field goes into `facts`."""
+    for where, row in rows:
+        # The first row decides for all.
+        facts["field"] = name = _field_of(row, facts.get("field", field), where, "key")
+        value = row[name]
+        if value is not None and not isinstance(value, str):
+            kind = type(value).__name__
+            raise FileFormatError(
+                f"{where}: key {name!r} holds no text but {str(value)[:40]!r} ({kind})"
+            )
+        if value is not None:
+            yield value
 
 
-def _value(row: dict[str, Any], field: str, where: str) -> str | None:
-    """The text in a field of a row."""
-    if field not in row:
-        raise FileFormatError(
-            f"{where}: no text under key {field!r}; its keys: {_listed(row)} (choose with --field)"
-        )
-    value = row[field]
-    if value is not None and not isinstance(value, str):
-        raise FileFormatError(
-            f"{where}: key {field!r} holds no text but {str(value)[:40]!r} ({type(value).__name__})"
-        )
-    return value
+def _field_of(row: Iterable[str], field: str | Sequence[str], where: str, what: str) -> str:
+    wanted = [field] if isinstance(field, str) else list(field)
+    there = list(row)
+    for name in wanted:
+        if name in there:
+            return name
+    raise FileFormatError(
+        f"{where}: no text under {what} {_listed(wanted)}; there are: {_listed(there)} "
+        "(choose with --field)"
+    )
 
 
 def _listed(names: Iterable[str]) -> str:
