@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pyphylo._files import atomic_path, atomic_write_bytes
@@ -264,7 +265,7 @@ class SampleStore:
         if any(c.null_count for c in table.columns):
             raise _damaged(path, "it holds nulls")
         genes = table.column("gene")
-        limits = (pa.compute.min(genes).as_py(), pa.compute.max(genes).as_py())
+        limits = (pc.min(genes).as_py(), pc.max(genes).as_py())
         if len(genes) and not 0 <= limits[0] <= limits[1] < len(self.genome):
             raise _damaged(path, "a gene outside the genome")
         return Shard(metadata.identity, metadata.facts, table)

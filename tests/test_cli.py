@@ -168,7 +168,13 @@ def test_genes(capsys, tmp_path):
     out = tmp_path / "genome.jsonl"
     data = call_json(capsys, "genes", "build", texts, rows, "--field", "body", "-n", 50, "-o", out)
     genome = pp.Genome.load(out)
-    assert data == {"genome": str(out), "genes": 50, "digest": genome.digest}
+    assert data == {
+        "genome": str(out),
+        "genes": 50,
+        "digest": genome.digest,
+        "provenance": genome.provenance,
+    }
+    assert [source["name"] for source in genome.provenance["sources"]] == [texts.name, rows.name]
     shown = call_json(capsys, "genes", "show", out)
     assert [row["prompt"] for row in shown["genes"]] == list(genome.prompts)
     code, text, _ = call(capsys, "genes", "show")
@@ -177,6 +183,46 @@ def test_genes(capsys, tmp_path):
     refused(capsys, "key 'text'", "genes", "build", rows, "-o", out)
     many = ("--field", "body", "-n", 61, "-o", out)
     refused(capsys, "61 were asked", "genes", "build", texts, rows, *many)
+    refused(capsys, "name files", "genes", "build", "-o", out)
+    assert pp.Genome.load(out) == genome, "a refused call leaves the earlier file"
+    same = ("--field", "body", "-n", 50, "--balance", "--per-text", 2, "--max-texts", 25)
+    other = call_json(capsys, "genes", "build", texts, rows, *same, "-o", out)
+    assert [source["genes"] for source in other["provenance"]["sources"]] == [25, 25]
+
+
+def test_a_refused_build_writes_nothing(capsys, tmp_path):
+    source, out = tmp_path / "t.txt", tmp_path / "g.jsonl"
+    for data in (b"", b"\xff", b"too few texts here, only one"):
+        source.write_bytes(data)
+        refused(capsys, "", "genes", "build", source, "-o", out)
+        assert {path.name for path in tmp_path.iterdir()} == {"t.txt"}
+
+
+def test_what_is_known_of_genomes(capsys, tmp_path):
+    listed = call_json(capsys, "genes", "list")["genomes"]
+    assert [(row["name"], row["genes"]) for row in listed] == [("math", 128), ("code", 128)]
+    for name in ("math", "code"):
+        info = call_json(capsys, "genes", "info", name)
+        assert info["digest"] == pp.Genome.built_in(name).digest
+        assert info["diversity"]["models"] == 12
+    code, text, _ = call(capsys, "genes", "info", "code")
+    assert code == 0
+    assert "code-127" in text
+    rows = [(m, "g", c) for m in ("a", "b") for c in (m, m, "x", "y")]
+    completions = tmp_path / "c.jsonl"
+    keys = ("model", "gene", "completion")
+    completions.write_text(
+        "".join(json.dumps(dict(zip(keys, r, strict=True))) + "\n" for r in rows)
+    )
+    call_json(capsys, "import", completions, "--store", tmp_path / "store")
+    (gene,) = call_json(capsys, "genes", "info", tmp_path / "store")["diversity"]["genes"]
+    # Of 12 ordered pairs of a model's probes 2 agree, of 16 between the models 2.
+    assert gene == {"gene": "g", "alleles": 3.0, "within": 0.8333, "between": 0.0417}
+    pp.Genome(["g"], ["a prompt"]).save(tmp_path / "g.jsonl")
+    code, text, _ = call(capsys, "genes", "info", tmp_path / "g.jsonl")
+    assert code == 0
+    assert "no diversity recorded" in text
+    refused(capsys, "does not exist", "genes", "info", "maths")
 
 
 def test_info(capsys):

@@ -56,11 +56,51 @@ def test_from_texts():
         ({"n": 0}, "at least 1"),
         ({"length": (100, 20)}, "length"),
         ({"length": (500, 600)}, "only 0"),
+        ({"length": (20, 20)}, "length"),
+        ({"length": (20.5, 30)}, "length"),
+        ({"length": 20}, "length"),
+        ({"per_text": 0}, "per_text"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_from_texts_refuses(options, message):
     with pytest.raises(pp.InputError, match=message):
         pp.Genome.from_texts(TEXTS, **options)
+
+
+def test_provenance_travels_with_the_file_and_not_in_the_digest(tmp_path):
+    genome = pp.Genome.from_texts(TEXTS, n=50, seed=3)
+    genome.save(tmp_path / "g.jsonl")
+    loaded = pp.Genome.load(tmp_path / "g.jsonl")
+    assert loaded.provenance == genome.provenance
+    assert loaded.provenance["seed"] == 3
+    (source,) = loaded.provenance["sources"]
+    assert (source["texts"], source["usable"], source["genes"]) == (200, 200, 50)
+    bare = pp.Genome(genome.genes, genome.prompts)
+    assert bare == loaded
+    assert hash(bare) == hash(loaded)
+    assert bare.digest == loaded.digest
+    loaded.save(tmp_path / "again.jsonl")
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "g.jsonl").read_bytes()
+    assert loaded.head(4).provenance == {**genome.provenance, "first": 4}
+
+
+def test_other_keys_of_a_genome_file_do_no_harm(tmp_path):
+    path = tmp_path / "g.jsonl"
+    path.write_text(
+        '{"gene": "a", "prompt": "x", "provenance": "mine"}\n'
+        '{"gene": "b", "prompt": "y", "provenance": {"seed": 1}, "topic": 7}\n'
+    )
+    assert pp.Genome.load(path) == pp.Genome("ab", "xy")
+    assert pp.Genome.load(path).provenance == {}
+
+
+@pytest.mark.parametrize(("texts", "message"), [("one string", "not one string"), ([], "no text")])
+def test_from_texts_refuses_what_is_no_texts(texts, message):
+    with pytest.raises(pp.InputError, match=message):
+        pp.Genome.from_texts(texts)
+    with pytest.raises(pp.InputError, match="text 1 is 7"):
+        pp.Genome.from_texts(["a text that is long enough", 7])
 
 
 @pytest.mark.parametrize(

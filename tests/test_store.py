@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,18 @@ def make_store(path):
 
 
 POPULATION = Population([["ab", " \ufffdc"], ["", "\n\nabcd"]], {"first_token_ids": [1, 2]})
+
+
+def test_shards_are_read_where_nothing_else_was_imported(tmp_path):
+    make_store(tmp_path / "s").write(identity(), POPULATION)
+    program = (
+        "import sys; from pyphylo.store import SampleStore; "
+        "print([shard.identity.name for shard in SampleStore.open(sys.argv[1]).shards()])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "s"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['m']\n"
 
 
 def test_write_and_read(tmp_path):

@@ -7,7 +7,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyphylo.genome import Genome
 
 from pyphylo.cli._server import SERVER_BACKEND, add_server_options, server_options
 from pyphylo.errors import InputError
@@ -22,6 +25,7 @@ __all__ = [
     "check_outputs",
     "existing_parent",
     "file_lines",
+    "genome_at",
     "positive",
     "sampling_options",
     "whole",
@@ -79,13 +83,20 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """How populations are sampled."""
     group = parser.add_argument_group("sampling")
-    group.add_argument("--genome", metavar="G", help="prompts, JSON lines (default: mathematics)")
+    group.add_argument("--genome", metavar="G", help="JSON lines, math (default) or code")
     group.add_argument("--genes", type=positive, metavar="N", help="only the first N genes")
     group.add_argument("--probes", type=positive, default=32, metavar="N", help="default 32")
     group.add_argument("--seed", type=whole, default=0, metavar="N", help="default 0")
     group.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1.0")
     group.add_argument("--chars", type=positive, default=4, metavar="N", help="default 4")
     group.add_argument("--max-new-tokens", type=positive, default=5, metavar="N", help="default 5")
+    group.add_argument(
+        "--chat",
+        choices=("none", "template"),
+        default="none",
+        help="none (default): prompts as they are; template: as a user's message in the model's "
+        "own chat template",
+    )
     add_backend_options(group)
 
 
@@ -138,7 +149,7 @@ def sampling_options(args: argparse.Namespace) -> dict[str, Any]:
     """What `pyphylo.sample` takes, from the parsed options."""
     from pyphylo.genome import Genome
 
-    genome = Genome.default() if args.genome is None else Genome.load(args.genome)
+    genome = Genome.default() if args.genome is None else genome_at(args.genome)
     return {
         "genome": genome if args.genes is None else genome.head(args.genes),
         "n_probes": args.probes,
@@ -146,8 +157,18 @@ def sampling_options(args: argparse.Namespace) -> dict[str, Any]:
         "temperature": args.temperature,
         "chars": args.chars,
         "max_new_tokens": args.max_new_tokens,
+        "chat": args.chat,
         **backend_options(args),
     }
+
+
+def genome_at(text: str) -> Genome:
+    """The genome in a file, or the one of that name that ships with pyphylo."""
+    from pyphylo.genome import Genome, built_in_genomes
+
+    if text in built_in_genomes() and not Path(text).exists():
+        return Genome.built_in(text)
+    return Genome.load(text)
 
 
 def existing_parent(path: str) -> Path:

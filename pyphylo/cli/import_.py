@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pyphylo.cli._common import Outcome, add_json
+from pyphylo.cli._common import Outcome, add_json, genome_at
 
 __all__ = ["add_parser"]
 
@@ -25,10 +25,9 @@ def add_parser(commands: Any, name: str) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    from pyphylo.genome import Genome
     from pyphylo.io.completions import import_completions
 
-    genome = None if args.genome is None else Genome.load(args.genome)
+    genome = None if args.genome is None else genome_at(args.genome)
     store, imported = import_completions(args.completions, args.store, genome)
     total = len(store.models)
     data = {

@@ -20,7 +20,7 @@ from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity
 from pyphylo.store import SampleStore
 
-__all__ = ["ImportedRows", "import_completions", "json_lines", "read_completions"]
+__all__ = ["ImportedRows", "import_completions", "json_lines", "json_object", "read_completions"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _KEYS = ("model", "gene", "completion")
@@ -60,7 +60,7 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
             lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield number, _object(line, f"{str(path)!r}, line {number}")
+                    yield number, json_object(line, f"{str(path)!r}, line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{str(path)!r} is damaged after line {number}: {error}") from None
     except FileNotFoundError:
@@ -71,7 +71,8 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"file {str(path)!r} may not be read") from None
 
 
-def _object(line: bytes, where: str) -> dict[str, Any]:
+def json_object(line: bytes | str, where: str) -> dict[str, Any]:
+    """The JSON object in a line; `where` says in an error which line it is."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

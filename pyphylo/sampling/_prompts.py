@@ -1,19 +1,115 @@
-"""From prompts to token ids: as the tokenizer wants it, no chat template."""
+"""From prompts to token ids: as the tokenizer wants it, or in its chat template if asked for."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from pyphylo.errors import InputError
 from pyphylo.genome import Genome
 
-__all__ = ["check_prompts", "encode_prompts", "tokenization_name"]
+__all__ = [
+    "chat_name",
+    "chat_template",
+    "check_prompts",
+    "encode_chats",
+    "encode_prompts",
+    "tokenization_name",
+]
+
+_MONDAY = {
+    "%Y": "2024",
+    "%y": "24",
+    "%m": "01",
+    "%-m": "1",
+    "%B": "January",
+    "%b": "Jan",
+    "%d": "01",
+    "%-d": "1",
+    "%e": " 1",
+    "%j": "001",
+    "%A": "Monday",
+    "%a": "Mon",
+    "%H": "00",
+    "%I": "12",
+    "%M": "00",
+    "%S": "00",
+    "%p": "AM",
+    "%F": "2024-01-01",
+    "%T": "00:00:00",
+}
+_SAME_DAY = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace({code!r}, {text!r})" for code, text in _MONDAY.items())
+    + " }}{% endmacro %}\n"
+)
+"""Tells templates that ask for the date that it is 1 January 2024, so that a seed means the same
+tomorrow: never change it. transformers passes templates no functions, and drops the newline."""
 
 
 def tokenization_name(add_bos: bool | None) -> str:
     """What `ModelIdentity.tokenization` says for a setting of `add_bos`."""
     return {None: "auto", True: "bos", False: "no-bos"}[add_bos]
+
+
+def chat_name(template: str) -> str:
+    """What `ModelIdentity.tokenization` says of prompts in this chat template."""
+    return f"chat:{hashlib.sha256(template.encode()).hexdigest()[:32]}"
+
+
+def chat_template(spec: str, tokenizer: Any) -> str:
+    """The source of the tokenizer's chat template.
+
+    Raises
+    ------
+    InputError
+        When it has none.
+    """
+    try:
+        template: str = tokenizer.get_chat_template()
+    except ValueError:
+        raise InputError(
+            f"model {spec!r}: its tokenizer has no chat template; sample it with chat='none'"
+        ) from None
+    return template
+
+
+def encode_chats(spec: str, tokenizer: Any, genome: Genome) -> list[list[int]]:
+    """The token ids of every gene's prompt as a user's message, up to where the answer starts.
+
+    What the template writes is all there is: nothing else is put in front. A
+    template that asks for the date always gets the same.
+
+    Raises
+    ------
+    InputError
+        When a prompt is unknown, or the template refuses it.
+    """
+    template = chat_template(spec, tokenizer)
+    if "strftime_now" in template:
+        template = _SAME_DAY + template
+    encoded = []
+    for gene, prompt in genome:
+        if prompt is None:
+            raise InputError(f"gene {gene!r} has no prompt: the genome cannot be sampled")
+        try:
+            text = tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}],
+                chat_template=template,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+            ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        except Exception as error:
+            # Templates are programs, and raise what they like.
+            raise InputError(
+                f"gene {gene!r}: the chat template of {spec!r} cannot take its prompt ({error})"
+            ) from None
+        if not ids:
+            raise InputError(f"gene {gene!r}: the chat template of {spec!r} makes no token of it")
+        encoded.append(ids)
+    return encoded
 
 
 def encode_prompts(

@@ -38,6 +38,10 @@ class SamplingConfig:
         Fixes every random stream.
     mode : {"sample"}
         How alleles are read.
+    chat : {"none", "template"}
+        ``"none"``: the model goes on from the prompt itself, as in the paper.
+        ``"template"``: the prompt is a user's message in the chat template that
+        comes with the model's tokenizer, and the allele starts the answer.
     """
 
     n_probes: int = 32
@@ -46,6 +50,7 @@ class SamplingConfig:
     max_new_tokens: int = 5
     seed: int = 0
     mode: str = "sample"
+    chat: str = "none"
 
     def __post_init__(self) -> None:
         for name, least in (("n_probes", 1), ("chars", 1), ("max_new_tokens", 1), ("seed", 0)):
@@ -60,9 +65,19 @@ class SamplingConfig:
         if self.mode != "sample":
             raise InputError(f"unknown mode {self.mode!r}; known: 'sample'")
 
+        if self.chat not in ("none", "template"):
+            raise InputError(f"unknown chat {self.chat!r}; known: 'none', 'template'")
+
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON types, in a fixed order."""
-        return asdict(self)
+        """The configuration as JSON types, in a fixed order.
+
+        Without `chat` where prompts are taken as they are: a store of such
+        populations says the same as before there was a choice.
+        """
+        settings = asdict(self)
+        if self.chat == "none":
+            del settings["chat"]
+        return settings
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,8 @@ class ModelIdentity:
         The dtype that the weights are computed in, resolved ("float32", not "auto").
     tokenization : str
         How a prompt becomes tokens, as asked for: "auto" (as the tokenizer
-        wants it), "bos" or "no-bos". What was really put in front is a fact
+        wants it), "bos", "no-bos" or "chat:" and the start of the SHA-256 of the
+        chat template that wraps it. What was really put in front is a fact
         recorded with the population.
     """
 

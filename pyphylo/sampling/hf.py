@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pyphylo.errors import InputError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling._locate import locate_model, resolve_dtype
-from pyphylo.sampling._prompts import check_prompts, encode_prompts, tokenization_name
+from pyphylo.sampling._prompts import (
+    chat_name,
+    chat_template,
+    check_prompts,
+    encode_chats,
+    encode_prompts,
+    tokenization_name,
+)
 from pyphylo.sampling.base import ModelIdentity, Population, Progress, SamplingConfig
 from pyphylo.sampling.streams import uniforms
 
@@ -55,6 +62,10 @@ class HuggingFaceSampler:
     add_bos : bool, optional
         Put a BOS token in front of every prompt, or none; by default the
         tokenizer does as its own settings say.
+    chat : {"none", "template"}
+        Whether prompts are wrapped in the tokenizer's chat template, whose digest
+        is then part of the identity; see `SamplingConfig`. The template puts in
+        front what it wants: `add_bos` must be unset.
     batch_tokens : int, optional
         Tokens (rows times length) whose keys and values are held at once at
         most; by default 8,192 on a CPU, for each of its threads, and 131,072 on a
@@ -72,8 +83,8 @@ class HuggingFaceSampler:
 
     Notes
     -----
-    Constructing finds the model and its revision, and loads nothing; the first
-    `sample` loads tokenizer and weights, `close` frees them.
+    Constructing finds the model and its revision, and loads nothing (for its chat
+    template, the tokenizer); the first `sample` loads tokenizer and weights, `close` frees them.
     """
 
     def __init__(
@@ -85,14 +96,18 @@ class HuggingFaceSampler:
         dtype: str = "auto",
         trust_remote_code: bool = False,
         add_bos: bool | None = None,
+        chat: str = "none",
         batch_tokens: int | None = None,
     ) -> None:
+        if chat != "none" and add_bos is not None:
+            raise InputError("a chat template says itself what goes in front: leave add_bos unset")
         if batch_tokens is not None and batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, not {batch_tokens!r}")
         self._spec = spec
         self._device = device
         self._trust_remote_code = trust_remote_code
         self._add_bos = add_bos
+        self._chat = chat
         self._batch_tokens = batch_tokens
         self._location = locate_model(spec)
         self._identity = ModelIdentity(
@@ -100,7 +115,7 @@ class HuggingFaceSampler:
             revision=self._location.revision,
             engine="hf",
             dtype=resolve_dtype(dtype, self._location),
-            tokenization=tokenization_name(add_bos),
+            tokenization=tokenization_name(add_bos) if chat == "none" else self._chat_name(),
         )
         self._loaded: _Loaded | None = None
 
@@ -131,7 +146,7 @@ class HuggingFaceSampler:
             Facts: whether BOS was put in front and which token it is, the token
             ids of the first gene's prompt, the number of logits and of tokens
             that the tokenizer knows, how token text is read, the tokens that
-            end a completion.
+            end a completion; the chat template, where one is used.
 
         Raises
         ------
@@ -148,9 +163,14 @@ class HuggingFaceSampler:
         """
         from pyphylo.sampling._load import quiet
 
+        if config.chat != self._chat:
+            raise InputError(
+                f"model {self._spec!r} was made with chat={self._chat!r}, the configuration has "
+                f"{config.chat!r}: pass the same to both"
+            )
         with quiet():
             loaded = self._load()
-            prompts = encode_prompts(self._spec, loaded.tokenizer, genome, self._add_bos)
+            prompts = self._encode(loaded.tokenizer, genome)
             self._check(loaded, genome, prompts, config)
             jobs = self._jobs(genome, prompts, config)
             completions = self._run(loaded, genome, jobs, config, progress)
@@ -166,6 +186,18 @@ class HuggingFaceSampler:
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _chat_name(self) -> str:
+        from pyphylo.sampling._load import load_tokenizer
+
+        trust = self._trust_remote_code
+        tokenizer = load_tokenizer(self._spec, self._location, trust_remote_code=trust)
+        return chat_name(chat_template(self._spec, tokenizer))
+
+    def _encode(self, tokenizer: Any, genome: Genome) -> list[list[int]]:
+        if self._chat == "none":
+            return encode_prompts(self._spec, tokenizer, genome, self._add_bos)
+        return encode_chats(self._spec, tokenizer, genome)
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
@@ -270,7 +302,9 @@ class HuggingFaceSampler:
     def _facts(self, loaded: _Loaded, first: Sequence[int]) -> dict[str, Any]:
         tokenizer = loaded.tokenizer
         bos = tokenizer.bos_token_id
+        chat = {} if self._chat == "none" else {"chat_template": tokenizer.get_chat_template()}
         return {
+            **chat,
             "bos_added": bos is not None and first[0] == bos,
             "bos_token": tokenizer.bos_token,
             "first_token_ids": [int(token) for token in first],

@@ -63,6 +63,7 @@ def sample(
     chars: int = 4,
     max_new_tokens: int = 5,
     seed: int = 0,
+    chat: str = "none",
     device: str = "auto",
     resume: bool = True,
     **options: Any,
@@ -79,7 +80,7 @@ def sample(
         The mathematics genome that ships with pyphylo, by default.
     store : path
         A folder: absent, empty, or a store of this genome and configuration.
-    n_probes, mode, temperature, chars, max_new_tokens, seed
+    n_probes, mode, temperature, chars, max_new_tokens, seed, chat
         See `SamplingConfig`.
     backend : str
         A registered backend.
@@ -115,12 +116,15 @@ def sample(
         raise InputError(
             "the genome has genes without a prompt (it was imported): give one with prompts"
         )
-    config = SamplingConfig(n_probes, temperature, chars, max_new_tokens, seed, mode)
+    config = SamplingConfig(n_probes, temperature, chars, max_new_tokens, seed, mode, chat)
     named = dict(models) if isinstance(models, Mapping) else name_models(models)
     check_names(named, "model")
     if not named:
         raise InputError("no models were given")
     check_store_folder(store)
+    if config.chat != "none":
+        # Part of a model's identity, for each brings a template of its own.
+        options["chat"] = config.chat
     samplers = [
         create_sampler(backend, name, spec, device=device, **options)
         for name, spec in tqdm(named.items(), "finding models", disable=_quiet(len(named)))
