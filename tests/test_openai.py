@@ -560,6 +560,7 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
         (["--backend", "openai", "--dtype", "float16"], "--dtype is the server's affair"),
         (["--backend", "openai", "--no-bos"], "--no-bos is the server's affair"),
         (["--backend", "openai", "--endpoint", "talk"], "unknown endpoint 'talk'"),
+        (["--backend", "openai", "--chat", "template"], "a server wraps prompts itself"),
         (["--backend", "openai", "--base-url", "host/v1"], "a base URL is like http://"),
         (["--backend", "openai", "--instruction", " "], "must say something"),
         (["--backend", "openai", "--price-prompt", "-1"], "prices a million tokens"),

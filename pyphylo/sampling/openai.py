@@ -78,6 +78,8 @@ class OpenAISampler:
         Times that a request is made again while the server is busy.
     device : {"auto"}
         The server's own; anything else is refused.
+    chat : {"none"}
+        Chat templates are the server's; anything else is refused.
 
     Raises
     ------
@@ -108,6 +110,7 @@ class OpenAISampler:
         timeout: float = 120.0,
         retries: int = 6,
         device: str = "auto",
+        chat: str = "none",
     ) -> None:
         if importlib.util.find_spec("openai") is None:
             raise InputError("backend 'openai' needs its client: pip install 'pyphylo[openai]'")
@@ -115,6 +118,11 @@ class OpenAISampler:
             raise InputError(f"a model is what the server calls it, not {spec!r}")
         if device != "auto":
             raise InputError(f"device {device!r}: a model behind a server runs where that runs")
+        if chat != "none":
+            raise InputError(
+                f"chat {chat!r}: a server wraps prompts itself; ask with endpoint='chat' "
+                "(--endpoint chat)"
+            )
         if endpoint not in ENDPOINTS:
             raise InputError(f"unknown endpoint {endpoint!r}; known: {', '.join(ENDPOINTS)}")
         if not instruction.strip():
