@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,19 @@ from pyphylo.errors import InputError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling._locate import locate_model, resolve_dtype
 from pyphylo.sampling._prompts import check_prompts, encode_prompts, tokenization_name
-from pyphylo.sampling.base import ModelIdentity, Population, Progress, SamplingConfig
+from pyphylo.sampling.base import (
+    ModelIdentity,
+    Population,
+    Progress,
+    Sampler,
+    SamplingConfig,
+)
 from pyphylo.sampling.streams import uniforms
 
 if TYPE_CHECKING:
     from pyphylo.sampling._decode import Job
     from pyphylo.sampling._token_text import TokenText
+    from pyphylo.sampling._weights import Weights
 
 __all__ = ["HuggingFaceSampler"]
 
@@ -42,9 +48,10 @@ class HuggingFaceSampler:
     name : str
         The tip's name.
     spec : str
-        A folder with config.json and weights, a GGUF file, or a hub id
-        ``org/name[@revision]``. Weights in the old ``.bin`` format are read with
-        torch's weights-only reader, which builds tensors and runs nothing.
+        A folder with config.json and weights, a GGUF file, a hub id
+        ``org/name[@revision]``, or an adapter in PEFT's format. Weights in the old
+        ``.bin`` format are read with torch's weights-only reader, which builds tensors
+        and runs nothing.
     device : str
         ``"auto"`` (cuda, then mps, then cpu) or a torch device.
     dtype : str
@@ -103,6 +110,7 @@ class HuggingFaceSampler:
             tokenization=tokenization_name(add_bos),
         )
         self._loaded: _Loaded | None = None
+        self._weights: Weights | None = None
 
     def __repr__(self) -> str:
         return f"HuggingFaceSampler({self._identity.name!r}, {self._spec!r})"
@@ -156,33 +164,64 @@ class HuggingFaceSampler:
             completions = self._run(loaded, genome, jobs, config, progress)
         return Population(completions, self._facts(loaded, prompts[0]))
 
-    def close(self) -> None:
-        """Free the weights; the next `sample` loads them again."""
-        if self._loaded is None:
+    @property
+    def weights_key(self) -> tuple[str, ...]:
+        """Samplers with equal keys need the same weights in memory (an adapter, its base's)."""
+        revision = self._location.weights_revision or self._location.revision
+        return (revision, self._identity.dtype, self._device, str(self._trust_remote_code))
+
+    @property
+    def hub_snapshots(self) -> tuple[tuple[str, str], ...]:
+        """Repositories and commits of the hub whose files this model needs."""
+        return self._location.hub_snapshots
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that went through the model since its weights were loaded, padding included."""
+        return 0 if self._weights is None else self._weights.tokens
+
+    def hand_over(self, successor: Sampler) -> None:
+        """Leave the weights to a sampler that needs the same, before `close`."""
+        if (
+            self._weights is None
+            or not isinstance(successor, HuggingFaceSampler)
+            or successor.weights_key != self.weights_key
+        ):
             return
         self._loaded = None
-        gc.collect()
-        import torch
+        self._weights.hand_over(successor._own_weights())
 
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    def close(self) -> None:
+        """Free the weights; the next `sample` loads them again."""
+        self._loaded = None
+        if self._weights is not None:
+            self._weights.free()
+            self._weights = None
+
+    def _own_weights(self) -> Weights:
+        if self._weights is None:
+            from pyphylo.sampling._load import resolve_device
+            from pyphylo.sampling._weights import Weights
+
+            self._weights = Weights(
+                self._spec,
+                self._location,
+                self._identity.dtype,
+                resolve_device(self._device),
+                trust_remote_code=self._trust_remote_code,
+            )
+        return self._weights
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
-            from pyphylo.sampling._load import (
-                end_token_ids,
-                load_model,
-                load_tokenizer,
-                resolve_device,
-            )
+            from pyphylo.sampling._load import end_token_ids, load_tokenizer
             from pyphylo.sampling._token_text import token_text
 
-            device = resolve_device(self._device)
-            trust = self._trust_remote_code
-            tokenizer = load_tokenizer(self._spec, self._location, trust_remote_code=trust)
-            model = load_model(
-                self._spec, self._location, self._identity.dtype, device, trust_remote_code=trust
+            weights = self._own_weights()
+            tokenizer = load_tokenizer(
+                self._spec, self._location, trust_remote_code=self._trust_remote_code
             )
+            model = weights.model()
             self._loaded = _Loaded(
                 tokenizer, model, token_text(tokenizer), end_token_ids(model, tokenizer)
             )
