@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from pyphylo.sampling._load import load_model, quiet
 from pyphylo.sampling._locate import AdapterLocation, ModelLocation
 
 __all__ = ["Weights"]
+
+_CHECKSUM_WORDS = 1 << 24
 
 
 class Weights:
@@ -55,6 +57,8 @@ class Weights:
         self._trust_remote_code = trust_remote_code
         self._base: Any = None
         self._adapted: _Adapted | None = None
+        self._known: _State | None = None  # of the base, where it was just seen to be so
+        self._buffers: dict[str, tuple[int, int]] = {}
         self._counter = _TokenCounter()
 
     @property
@@ -78,8 +82,11 @@ class Weights:
                 self._device,
                 trust_remote_code=self._trust_remote_code,
             )
+            self._buffers = _checksums(self._base.named_buffers())
         if self._location.adapter is not None and self._adapted is None:
-            self._adapted = _Adapted(self._spec, self._base, self._location.adapter)
+            base, self._base = self._base, None  # half an adapter on it, it is of no use
+            self._adapted = _Adapted(self._spec, base, self._location.adapter, self._known)
+            self._base = base
         self._counter.watch(self._base)
         return self._base
 
@@ -88,17 +95,17 @@ class Weights:
 
         The caller answers for the two being of the same weights, dtype and device.
         """
+        known = None if self._adapted is None else self._adapted.before
         base = self._take_off()
         if base is None or other._base is not None:
             return False
-        other._base = base
+        other._base, other._known, other._buffers = base, known, self._buffers
         return True
 
     def free(self) -> None:
         """Forget the weights; the next `model` loads them again."""
         self._counter.forget()
-        self._adapted = None
-        self._base = None
+        self._base = self._adapted = self._known = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -107,24 +114,27 @@ class Weights:
         """The base as it was read, no longer ours; None where it changed."""
         self._counter.forget()
         base, adapted = self._base, self._adapted
-        self._base = self._adapted = None
-        if adapted is None or base is None:
-            return base
-        return base if adapted.take_off() else None
+        self._base = self._adapted = self._known = None
+        if base is None or (adapted is not None and not adapted.take_off()):
+            return None
+        # Running a model writes to no parameter; some kinds keep what they computed in buffers.
+        return base if _checksums(base.named_buffers()) == self._buffers else None
 
 
 class _Adapted:
     """A base with an adapter on it."""
 
-    def __init__(self, spec: str, base: Any, adapter: AdapterLocation) -> None:
-        import peft
-
+    def __init__(
+        self, spec: str, base: Any, adapter: AdapterLocation, before: _State | None
+    ) -> None:
         self._base = base
-        self._before = _state(base)
+        self.before = before or _state(base)
         try:
             folder = adapter_folder(spec, adapter)
             with warnings.catch_warnings(), quiet(stderr=True):
                 warnings.simplefilter("ignore")
+                import peft
+
                 self._wrapped = peft.PeftModel.from_pretrained(
                     base, str(folder), torch_device=str(base.device)
                 )
@@ -143,29 +153,31 @@ class _Adapted:
         try:
             with quiet(stderr=True):
                 self._wrapped.unload()
-            return self._before.is_still(_state(self._base))
+            return self.before.is_still(_state(self._base))
         except Exception:
-            # Not every kind can be taken off, and tensors made in inference mode count no
-            # writes: such a base is read again.
-            return False
+            return False  # not every kind can be taken off: the base is read again
 
 
 @dataclass(frozen=True)
 class _State:
-    """What a model is made of. Tensors are told apart by object and by torch's count of writes."""
+    """What a model is made of: the objects, the content of its tensors, its settings.
+
+    Objects alone would not do: a tensor's data can be exchanged or written to past
+    torch's count of writes.
+    """
 
     modules: Mapping[str, Any]
     tensors: Mapping[str, Any]
-    versions: Mapping[str, int]
+    checksums: Mapping[str, tuple[int, int]]
     config: Mapping[str, Any]
 
     def is_still(self, other: _State) -> bool:
         """Whether nothing was replaced, added, removed or written to."""
         return (
             self.config == other.config
-            and self.versions == other.versions
             and _same(self.modules, other.modules)
             and _same(self.tensors, other.tensors)
+            and self.checksums == other.checksums
         )
 
 
@@ -175,9 +187,25 @@ def _state(model: Any) -> _State:
     return _State(
         dict(model.named_modules(remove_duplicate=False)),
         tensors,
-        {name: tensor._version for name, tensor in tensors.items()},
+        _checksums(tensors.items()),
         model.config.to_dict(),
     )
+
+
+def _checksums(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, tuple[int, int]]:
+    return {name: _checksum(tensor) for name, tensor in tensors}
+
+
+def _checksum(tensor: torch.Tensor) -> tuple[int, int]:
+    """Two sums over a tensor's bits, of words and of neighbours; one pass where it lies."""
+    raw = tensor.detach().reshape(-1).view(torch.uint8)
+    words = raw.view(torch.int32) if raw.numel() % 4 == 0 else raw
+    total = neighbours = 0
+    for start in range(0, words.numel(), _CHECKSUM_WORDS):
+        part = words[start : start + _CHECKSUM_WORDS]
+        total += int(part.sum(dtype=torch.int64))
+        neighbours += int((part[1:] ^ part[:-1]).sum(dtype=torch.int64)) * (start + 1)
+    return total, neighbours
 
 
 def _same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import transformers
 import pyphylo as pp
 from pyphylo.errors import InputError, WorkError
 from pyphylo.sampling import _weights
-from pyphylo.sampling._load import load_model
+from pyphylo.sampling._load import load_model, quiet
 from pyphylo.sampling._locate import locate_model
 from pyphylo.sampling._weights import Weights
 from pyphylo.sampling.hf import HuggingFaceSampler
@@ -35,11 +36,11 @@ def adapter(checkpoint: Any, tmp_path: Path) -> Callable[..., Path]:
     """Make an adapter of a base, its weights drawn from a seed."""
 
     def make(name: str, base: Path | None = None, seed: int = 0, **options: Any) -> Path:
-        import peft
-
         base = checkpoint("llama") if base is None else base
         options = {"r": 4, "target_modules": ["q_proj", "v_proj"], **options}
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), quiet():  # peft uses what transformers deprecates
+            import peft
+
             torch.manual_seed(seed)
             model = transformers.AutoModelForCausalLM.from_pretrained(base)
             config = peft.LoraConfig(task_type="CAUSAL_LM", **options)
@@ -47,8 +48,8 @@ def adapter(checkpoint: Any, tmp_path: Path) -> Callable[..., Path]:
             for parameter in wrapped.parameters():
                 if parameter.requires_grad:  # B starts at zero: an adapter that does nothing
                     parameter.data.normal_(0, 0.3)
-        folder = tmp_path / "adapters" / name
-        wrapped.save_pretrained(folder, save_embedding_layers=False)
+            folder = tmp_path / "adapters" / name
+            wrapped.save_pretrained(folder, save_embedding_layers=False)
         return folder
 
     return make
@@ -84,13 +85,14 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @needs_peft
 def test_the_adapter_counts(adapter, checkpoint):
     """Logits are those of peft's own way of running an adapter."""
-    import peft
-
     folder = adapter("a")
     ours = weights(folder).model()
     base = transformers.AutoModelForCausalLM.from_pretrained(checkpoint("llama"))
     plain = logits(base)
-    theirs = peft.PeftModel.from_pretrained(base, folder).eval()
+    with quiet():
+        import peft
+
+        theirs = peft.PeftModel.from_pretrained(base, folder).eval()
     assert torch.equal(logits(ours), logits(theirs))
     assert not torch.allclose(logits(ours), plain, atol=0.1)
 
@@ -103,7 +105,7 @@ def test_the_base_is_restored_to_the_bit(adapter, checkpoint, loads):
     chain = [weights(adapter(name, seed=i)) for i, name in enumerate("abc")]
     chain.append(weights(checkpoint("llama")))
     seen = []
-    for this, following in zip(chain, chain[1:], strict=False):
+    for this, following in pairwise(chain):
         seen.append(logits(this.model()))
         assert this.hand_over(following)
         assert bits(following._base) == fresh
@@ -186,6 +188,7 @@ def test_after_a_failure_the_base_is_read_again(adapter, own_copy, loads, tmp_pa
     alone = pp.sample({"c": models["c"]}, GENOME, store=tmp_path / "c", **FAST)
     together = pp.SampleStore.open(tmp_path / "s")
     assert together.models == ("a", "c")
+    assert len(loads) == 3  # once for a and bad, again for c, and for c alone
     assert together.read("c").table == alone.read("c").table
 
 
@@ -298,3 +301,15 @@ def test_without_peft_the_remedy_is_told(bare, monkeypatch):
     )
     with pytest.raises(InputError, match=r"adapters need peft: pip install 'pyphylo\[peft\]'"):
         locate_model(str(bare))
+
+
+def test_checksums_see_every_kind_of_change():
+    tensor = torch.arange(1.0, 4001.0, dtype=torch.bfloat16).reshape(40, 100)
+    before = _weights._checksum(tensor)
+    assert _weights._checksum(tensor.clone()) == before
+    flipped = tensor.clone()
+    flipped.view(torch.int16)[7, 3] ^= 1
+    swapped = tensor[[1, 0, *range(2, 40)]]
+    assert before not in (_weights._checksum(flipped), _weights._checksum(swapped))
+    for odd in (torch.tensor([1, 2, 3], dtype=torch.uint8), torch.tensor(2.5), torch.empty(0)):
+        assert _weights._checksum(odd) == _weights._checksum(odd.clone())

@@ -175,7 +175,6 @@ class Hub(BaseHTTPRequestHandler):
     """As much of the hub as finding and reading models asks for; folders are commits."""
 
     root: Path
-    adapters: frozenset[str] = frozenset()
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -385,3 +384,30 @@ def test_a_hub_model_that_is_gone_stops_no_other(hub, checkpoint, tmp_path):
     assert said.startswith("2 of 3 models could not be sampled: some/gone: model 'some/gone': no")
     assert "some/model@none: model 'some/model@none': 'some/model' has no revision 'none'" in said
     assert stored == "ok"
+
+
+def test_adapters_of_the_hub(hub, make_adapter, checkpoint, tmp_path):
+    """Base and adapter both from the hub, the base once; again without a network."""
+    endpoint, root = hub
+    base = root / "some" / "model" / REVISIONS["step9"]
+    folder = make_adapter("a", base)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config |= {"base_model_name_or_path": "some/model", "revision": "step9"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    commit = "9" * 40
+    shutil.copytree(folder, root / "some" / "lora" / commit)
+    shutil.copy(base / "config.json", root / "some" / "lora" / commit)  # as many repositories have
+    home = tmp_path / "home"
+    code = SAMPLE.format(
+        specs=[f"some/lora@{commit}"], store=str(tmp_path / "s"), options="max_cache_gb=1"
+    )
+    revision = f"some/lora@{commit} on some/model@{REVISIONS['step9']}"
+    assert in_process(code, home, endpoint) == [f"some/lora@{commit} {revision}"]
+    here = pp.sample({"here": str(folder)}, GENOME, store=tmp_path / "local", **FAST)
+    assert here.identity("here") is not None
+    fetched = {path.name for path in home.glob("hub/models--some--lora/snapshots/*/*")}
+    assert fetched == {"adapter_config.json", "adapter_model.safetensors"}
+    # What a hub model lacks is told even when only its cache can be asked.
+    code = SAMPLE.format(specs=[f"some/lora@{commit}"], store=str(tmp_path / "t"), options="")
+    lines = in_process(code.replace("some/model", "x"), home)
+    assert lines == [f"some/lora@{commit} some/lora@{commit} on some/model@{REVISIONS['step9']}"]
