@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pyphylo.sampling._locate import (
     read_config,
 )
 
-__all__ = ["adapter_folder", "locate_adapter_folder", "locate_hub_adapter"]
+__all__ = ["adapter_folder", "has_tokenizer", "locate_adapter_folder", "locate_hub_adapter"]
 
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # in peft's order
 _TOKENIZER = (
@@ -65,19 +65,29 @@ def locate_adapter_folder(spec: str, folder: Path) -> ModelLocation:
     base = _locate_base(spec, config, folder)
     names = [weights, *(name for name in _TOKENIZER if (folder / name).is_file())]
     files = {name: digest_file(spec, folder / name) for name in names}
-    adapter = AdapterLocation(str(folder.resolve()), None, True, _has_tokenizer(names))
+    adapter = AdapterLocation(str(folder.resolve()), None, True, tuple(names))
     return _on(base, _digest(config, files, base), adapter)
 
 
 def locate_hub_adapter(
-    spec: str, repo: str, commit: str, files: frozenset[str], *, offline: bool
+    spec: str,
+    repo: str,
+    revision: str | None,
+    commit: str,
+    files: frozenset[str],
+    *,
+    offline: bool,
 ) -> ModelLocation:
     """An adapter of the hub and its base; see `locate_adapter_folder` for what is refused."""
-    config = read_config(spec, hub_file(spec, repo, commit, "adapter_config.json", offline=offline))
-    if files.isdisjoint(_WEIGHTS):
+    config = read_config(
+        spec, hub_file(spec, repo, revision, commit, "adapter_config.json", offline=offline)
+    )
+    weights = next((name for name in _WEIGHTS if name in files), None)
+    if weights is None:
         raise InputError(f"adapter {spec!r} has no weights: neither of {', '.join(_WEIGHTS)}")
     base = _locate_base(spec, config, None)
-    adapter = AdapterLocation(repo, commit, offline, _has_tokenizer(files))
+    names = (weights, "adapter_config.json", *(name for name in _TOKENIZER if name in files))
+    adapter = AdapterLocation(repo, commit, offline, names)
     return _on(base, f"{repo}@{commit} on {base.revision}", adapter)
 
 
@@ -85,28 +95,29 @@ def adapter_folder(spec: str, adapter: AdapterLocation) -> Path:
     """The folder that holds an adapter's files, downloaded if need be."""
     if adapter.commit is None:
         return Path(adapter.source)
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download
 
     try:
-        return Path(
-            snapshot_download(
-                adapter.source,
-                revision=adapter.commit,
-                allow_patterns=["adapter_config.json", *_WEIGHTS, *_TOKENIZER],
-                local_files_only=adapter.offline,
+        paths = [
+            Path(
+                hf_hub_download(
+                    adapter.source, name, revision=adapter.commit, local_files_only=adapter.offline
+                )
             )
-        )
+            for name in adapter.files
+        ]
     except Exception as error:
         raise WorkError(f"adapter {spec!r} cannot be downloaded ({type(error).__name__})") from None
+    return paths[0].parent
 
 
 def _on(base: ModelLocation, revision: str, adapter: AdapterLocation) -> ModelLocation:
     return replace(base, revision=revision, adapter=adapter, weights_revision=base.revision)
 
 
-def _has_tokenizer(names: Iterable[str]) -> bool:
-    """Whether the files make a tokenizer by themselves, without a model's config."""
-    found = set(names)
+def has_tokenizer(adapter: AdapterLocation) -> bool:
+    """Whether it comes with a tokenizer that needs no model's config; it goes before the base's."""
+    found = set(adapter.files)
     return "tokenizer_config.json" in found and not found.isdisjoint(_VOCABULARIES)
 
 

@@ -45,10 +45,13 @@ class HubCacheBound:
         self._fetched: set[_Snapshot] = set()
         self._kept_files: set[Path] = set()
         self._kept_blobs: set[Path] = set()
+        self._kept_refs: dict[Path, str] = {}
         for repo in self._scan()[1]:
             for revision in repo.revisions:
                 self._kept_files.update(file.file_path for file in revision.files)
                 self._kept_blobs.update(file.blob_path for file in revision.files)
+                for ref in revision.refs:
+                    self._kept_refs[repo.repo_path / "refs" / ref] = revision.commit_hash
 
     def trim(self, finished: Iterable[_Snapshot], needed: Iterable[_Snapshot]) -> int:
         """Remove finished models until the cache is within its limit.
@@ -118,4 +121,8 @@ class HubCacheBound:
 
         strategy = scan_cache_dir(self._cache_dir).delete_revisions(commit)
         strategy.execute()
+        for ref, was in self._kept_refs.items():
+            if not ref.exists():  # it had moved to what is gone now: back to what is there
+                ref.parent.mkdir(parents=True, exist_ok=True)
+                ref.write_text(was)
         return int(strategy.expected_freed_size)

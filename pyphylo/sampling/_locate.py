@@ -81,14 +81,14 @@ class AdapterLocation:
         The hub commit to load.
     offline : bool
         Whether only the hub's cache can be read.
-    has_tokenizer : bool
-        Whether it comes with a tokenizer, which then goes before the base's.
+    files : tuple of str
+        The names of those of its files that are read.
     """
 
     source: str
     commit: str | None
     offline: bool
-    has_tokenizer: bool
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -340,8 +340,8 @@ def _locate_hub(spec: str) -> ModelLocation:
     if "adapter_config.json" in files and not files.intersection(WEIGHT_FILES):
         from pyphylo.sampling._adapter import locate_hub_adapter
 
-        return locate_hub_adapter(spec, repo, commit, files, offline=offline)
-    config_path = hub_file(spec, repo, commit, "config.json", offline=offline)
+        return locate_hub_adapter(spec, repo, revision, commit, files, offline=offline)
+    config_path = hub_file(spec, repo, revision, commit, "config.json", offline=offline)
     return ModelLocation(
         revision=f"{repo}@{commit}",
         source=repo,
@@ -396,16 +396,25 @@ def _cached_snapshot(spec: str, repo: str, revision: str | None, reason: str) ->
     )
 
 
-def hub_file(spec: str, repo: str, commit: str, name: str, *, offline: bool) -> Path:
-    """A small file of a hub model, downloaded where the cache lacks it."""
+def hub_file(
+    spec: str, repo: str, revision: str | None, commit: str, name: str, *, offline: bool
+) -> Path:
+    """A small file of a hub model, downloaded where the cache lacks it.
+
+    It is asked for by the revision's name, which the cache then knows when there is no
+    network; where that moved since the commit was told, by the commit.
+    """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        return Path(hf_hub_download(repo, name, revision=commit, local_files_only=offline))
+        path = Path(hf_hub_download(repo, name, revision=revision, local_files_only=offline))
+        if path.parent.name != commit:
+            path = Path(hf_hub_download(repo, name, revision=commit, local_files_only=offline))
     except EntryNotFoundError:
         raise InputError(f"model {spec!r} has no {name} on the hub") from None
     except Exception as error:
         raise WorkError(
             f"model {spec!r}: its {name} cannot be downloaded ({type(error).__name__})"
         ) from None
+    return path

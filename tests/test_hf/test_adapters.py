@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,36 +22,13 @@ from pyphylo.sampling._locate import locate_model
 from pyphylo.sampling._weights import Weights
 from pyphylo.sampling.hf import HuggingFaceSampler
 
-HAS_PEFT = importlib.util.find_spec("peft") is not None
-needs_peft = pytest.mark.skipif(not HAS_PEFT, reason="peft is not installed")
+needs_peft = pytest.mark.skipif(
+    importlib.util.find_spec("peft") is None, reason="peft is not installed"
+)
 
 GENOME = pp.Genome.default().head(4)
 FAST = {"n_probes": 6, "device": "cpu"}
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def adapter(checkpoint: Any, tmp_path: Path) -> Callable[..., Path]:
-    """Make an adapter of a base, its weights drawn from a seed."""
-
-    def make(name: str, base: Path | None = None, seed: int = 0, **options: Any) -> Path:
-        base = checkpoint("llama") if base is None else base
-        options = {"r": 4, "target_modules": ["q_proj", "v_proj"], **options}
-        with torch.random.fork_rng(), quiet():  # peft uses what transformers deprecates
-            import peft
-
-            torch.manual_seed(seed)
-            model = transformers.AutoModelForCausalLM.from_pretrained(base)
-            config = peft.LoraConfig(task_type="CAUSAL_LM", **options)
-            wrapped = peft.get_peft_model(model, config)
-            for parameter in wrapped.parameters():
-                if parameter.requires_grad:  # B starts at zero: an adapter that does nothing
-                    parameter.data.normal_(0, 0.3)
-            folder = tmp_path / "adapters" / name
-            wrapped.save_pretrained(folder, save_embedding_layers=False)
-        return folder
-
-    return make
 
 
 def weights(folder: Path) -> Weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -386,28 +387,38 @@ def test_a_hub_model_that_is_gone_stops_no_other(hub, checkpoint, tmp_path):
     assert stored == "ok"
 
 
-def test_adapters_of_the_hub(hub, make_adapter, checkpoint, tmp_path):
-    """Base and adapter both from the hub, the base once; again without a network."""
+@pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="peft is not installed")
+def test_adapters_of_the_hub(hub, adapter, tmp_path):
+    """Base and adapter both from the hub; again from its cache alone."""
     endpoint, root = hub
     base = root / "some" / "model" / REVISIONS["step9"]
-    folder = make_adapter("a", base)
+    folder = adapter("a", base)
     config = json.loads((folder / "adapter_config.json").read_text())
     config |= {"base_model_name_or_path": "some/model", "revision": "step9"}
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    commit = "9" * 40
-    shutil.copytree(folder, root / "some" / "lora" / commit)
-    shutil.copy(base / "config.json", root / "some" / "lora" / commit)  # as many repositories have
+    for revision in (REVISIONS["main"], REVISIONS["step9"]):
+        shutil.copytree(folder, root / "some" / "lora" / revision)
+        shutil.copy(base / "config.json", root / "some" / "lora" / revision)  # as many have
     home = tmp_path / "home"
-    code = SAMPLE.format(
-        specs=[f"some/lora@{commit}"], store=str(tmp_path / "s"), options="max_cache_gb=1"
+    online, offline = (
+        SAMPLE.format(specs=["some/lora"], store=str(tmp_path / name), options="")
+        for name in ("online", "offline")
     )
-    revision = f"some/lora@{commit} on some/model@{REVISIONS['step9']}"
-    assert in_process(code, home, endpoint) == [f"some/lora@{commit} {revision}"]
-    here = pp.sample({"here": str(folder)}, GENOME, store=tmp_path / "local", **FAST)
-    assert here.identity("here") is not None
+    revision = f"some/lora@{REVISIONS['main']} on some/model@{REVISIONS['step9']}"
+    assert in_process(online, home, endpoint) == [f"some/lora {revision}"]
     fetched = {path.name for path in home.glob("hub/models--some--lora/snapshots/*/*")}
     assert fetched == {"adapter_config.json", "adapter_model.safetensors"}
-    # What a hub model lacks is told even when only its cache can be asked.
-    code = SAMPLE.format(specs=[f"some/lora@{commit}"], store=str(tmp_path / "t"), options="")
-    lines = in_process(code.replace("some/model", "x"), home)
-    assert lines == [f"some/lora@{commit} some/lora@{commit} on some/model@{REVISIONS['step9']}"]
+    assert in_process(offline, home) == [f"some/lora {revision}"]
+    assert contents(tmp_path / "online") == contents(tmp_path / "offline")
+
+
+def test_what_was_fetched_by_name_is_found_by_name_offline(hub, tmp_path):
+    code = SAMPLE.format(specs=["some/model@step9"], store=str(tmp_path / "a"), options="")
+    in_process(code, tmp_path / "home", hub[0])
+    specs = ["some/model@step*"]
+    assert in_process(EXPAND.format(specs=specs), tmp_path / "home") == [
+        "some/model@step9=some/model@step9"
+    ]
+    code = SAMPLE.format(specs=specs, store=str(tmp_path / "b"), options="")
+    assert in_process(code, tmp_path / "home") == [f"some/model@step9 some/model@{'b' * 40}"]
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
