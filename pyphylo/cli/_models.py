@@ -6,7 +6,7 @@ import argparse
 
 from pyphylo.errors import InputError
 
-__all__ = ["add_models", "add_strict", "model_specs"]
+__all__ = ["add_many", "add_models", "model_specs"]
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_strict(parser: argparse.ArgumentParser) -> None:
-    """What a model that cannot be sampled does to the others, and to the cache."""
+def add_many(parser: argparse.ArgumentParser) -> None:
+    """What a model that cannot be sampled does to the others, and what is kept of the others."""
     parser.add_argument(
         "--strict",
         action="store_true",
@@ -41,6 +41,12 @@ def add_strict(parser: argparse.ArgumentParser) -> None:
         metavar="G",
         help="between models, remove what this run fetched from the hub, oldest first, until its "
         "cache is within G gigabytes",
+    )
+    parser.add_argument(
+        "--no-read-ahead",
+        dest="read_ahead",
+        action="store_false",
+        help="do not fetch and read the next model's files while one is sampled",
     )
 
 

@@ -13,7 +13,7 @@ from pyphylo.cli._common import (
     file_lines,
     sampling_options,
 )
-from pyphylo.cli._models import add_models, add_strict, model_specs
+from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
 
@@ -30,7 +30,7 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
     parser.add_argument("--estimator", choices=("plugin", "unbiased"), default="plugin")
-    add_strict(parser)
+    add_many(parser)
     add_sampling_options(parser)
     add_threads(parser)
     add_json(parser)
@@ -50,6 +50,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         n_threads=args.threads,
         strict=args.strict,
         max_cache_gb=args.max_cache_gb,
+        read_ahead=args.read_ahead,
         **sampling_options(args),
     )
     if families is not None:

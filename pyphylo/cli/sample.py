@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from pyphylo.cli._common import Outcome, add_sampling_options, sampling_options
-from pyphylo.cli._models import add_models, add_strict, model_specs
+from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
 
@@ -27,7 +27,7 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument(
         "--shard", metavar="I/N", help="only the I-th of N parts of the models; may share a store"
     )
-    add_strict(parser)
+    add_many(parser)
     add_sampling_options(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line as the work goes on"
@@ -51,6 +51,7 @@ def _run(args: argparse.Namespace) -> Outcome:
             shard=args.shard,
             strict=args.strict,
             max_cache_gb=args.max_cache_gb,
+            read_ahead=args.read_ahead,
             on_event=listener,
             **sampling_options(args),
         )

@@ -113,6 +113,8 @@ class ModelLocation:
         What is put on the weights; `revision` covers both.
     weights_revision : str or None
         The revision of the base without the adapter.
+    files : frozenset of str
+        Of a hub model: the names of its files.
     """
 
     revision: str
@@ -123,6 +125,7 @@ class ModelLocation:
     config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     adapter: AdapterLocation | None = None
     weights_revision: str | None = None
+    files: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     @property
     def hub_snapshots(self) -> tuple[tuple[str, str], ...]:
@@ -348,6 +351,7 @@ def _locate_hub(spec: str) -> ModelLocation:
         commit=commit,
         offline=offline,
         config=read_config(spec, config_path),
+        files=files,
     )
 
 

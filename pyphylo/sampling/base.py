@@ -143,8 +143,9 @@ class Sampler(Protocol):
 
     A sampler may have, beside what is listed: ``weights_key`` (equal for samplers that
     need the same weights) with ``hand_over(successor)`` (called before `close` on the one
-    in front of another); ``hub_snapshots`` (repositories and commits of the hub that it
-    reads); ``tokens`` (how many went through the model so far).
+    in front of another); ``read_ahead(stop)`` (called in a thread while the one in front
+    is sampled, until the event `stop` is set); ``hub_snapshots`` (repositories and commits
+    of the hub that it reads); ``tokens`` (how many went through the model so far).
     """
 
     @property

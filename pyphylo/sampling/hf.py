@@ -20,6 +20,8 @@ from pyphylo.sampling.base import (
 from pyphylo.sampling.streams import uniforms
 
 if TYPE_CHECKING:
+    import threading
+
     from pyphylo.sampling._decode import Job
     from pyphylo.sampling._token_text import TokenText
     from pyphylo.sampling._weights import Weights
@@ -179,6 +181,12 @@ class HuggingFaceSampler:
     def tokens(self) -> int:
         """Tokens that went through the model since its weights were loaded, padding included."""
         return 0 if self._weights is None else self._weights.tokens
+
+    def read_ahead(self, stop: threading.Event) -> None:
+        """Fetch and read the weights' files until `stop` is set; builds nothing."""
+        from pyphylo.sampling._read_ahead import read_model_files
+
+        read_model_files(self._location, stop)
 
     def hand_over(self, successor: Sampler) -> None:
         """Leave the weights to a sampler that needs the same, before `close`."""

@@ -19,6 +19,7 @@ from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling._hub_cache import HubCacheBound
+from pyphylo.sampling._read_ahead import reading_ahead
 from pyphylo.sampling.base import NoSuchModelError, Sampler, SamplingConfig
 from pyphylo.sampling.events import Listener, ProgressBar, Reporter
 from pyphylo.sampling.plan import in_order, parse_shard, split_models
@@ -85,6 +86,7 @@ def sample(
     strict: bool = False,
     shard: str | None = None,
     max_cache_gb: float | None = None,
+    read_ahead: bool = True,
     on_event: Listener | None = None,
     **options: Any,
 ) -> SampleStore:
@@ -118,6 +120,8 @@ def sample(
     max_cache_gb : float, optional
         Between models, remove what this run fetched from the hub, oldest first, until
         the hub's cache holds at most so many gigabytes.
+    read_ahead : bool
+        Fetch and read the next model's files while one is sampled.
     on_event : callable, optional
         Called with each event (a dict, see `pyphylo.sampling.events`).
     **options
@@ -173,7 +177,9 @@ def sample(
         )
         for name, reason in failures.items():
             reporter.failed(name, reason)
-        failures |= _sample_each(missing, opened, config, reporter, cache, strict=strict)
+        failures |= _sample_each(
+            missing, opened, config, reporter, cache, strict=strict, read_ahead=read_ahead
+        )
         reporter.summary(
             failures,
             store=str(opened.path),
@@ -225,6 +231,7 @@ def _sample_each(
     cache: HubCacheBound | None,
     *,
     strict: bool,
+    read_ahead: bool,
 ) -> dict[str, str]:
     """Sample and store one model after the other; which failed, and why."""
     failures: dict[str, str] = {}
@@ -233,7 +240,8 @@ def _sample_each(
             name, left = sampler.identity.name, samplers[place + 1 :]
             reporter.started(name, partial(getattr, sampler, "tokens", None))
             try:
-                _sample_one(sampler, store, config, reporter)
+                with reading_ahead(_unlike(sampler, left) if read_ahead else None):
+                    _sample_one(sampler, store, config, reporter)
             except OSError:
                 raise  # the store cannot be written, or nobody listens: no model's fault
             except Exception as error:
@@ -265,6 +273,14 @@ def _sample_one(
     path = store.write(sampler.identity, population)
     _log(store.path, path.name, started)
     reporter.done(path.name)
+
+
+def _unlike(sampler: Sampler, following: Sequence[Sampler]) -> Sampler | None:
+    """The next sampler, unless it will be given this one's weights."""
+    if not following:
+        return None
+    ours, theirs = (getattr(each, "weights_key", None) for each in (sampler, following[0]))
+    return None if ours is not None and ours == theirs else following[0]
 
 
 def _pass_weights(sampler: Sampler, following: Sequence[Sampler]) -> None:
