@@ -249,7 +249,7 @@ def _sample_each(
                 failures[name] = _reason(error)
                 reporter.failed(name, failures[name])
                 if strict:
-                    raise SamplingError(failures, len(samplers), store) from error
+                    break
             finally:
                 _pass_weights(sampler, left[:1])
                 sampler.close()

@@ -88,7 +88,7 @@ def test_shards_read():
 
 
 def test_shards_at_once_into_one_store_are_a_single_run(models, tmp_path):
-    """Four processes make the store, share it, and leave what one would have left."""
+    """Two processes make the store, share it, and leave what one would have left."""
     listed = tmp_path / "models.txt"
     listed.write_text("".join(f"{name}={spec}\n" for name, spec in models.items()))
     genome = tmp_path / "genome.jsonl"
@@ -98,12 +98,12 @@ def test_shards_at_once_into_one_store_are_a_single_run(models, tmp_path):
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen(
-            [*command, "--shard", f"{i}/4"], env=env, stdout=subprocess.PIPE, text=True
+            [*command, "--shard", f"{i}/2"], env=env, stdout=subprocess.PIPE, text=True
         )
-        for i in (1, 2, 3, 4)
+        for i in (1, 2)
     ]
     outputs = [process.communicate(timeout=240)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0, 0]
+    assert [process.returncode for process in processes] == [0, 0]
     done = [
         event["model"]
         for text in outputs
@@ -115,9 +115,9 @@ def test_shards_at_once_into_one_store_are_a_single_run(models, tmp_path):
     assert contents(tmp_path / "shared") == contents(tmp_path / "single")
     assert not (tmp_path / "shared.lock").exists()
     # Stores of their own merge by copying shards: a shard's name and bytes are its model's.
-    for i in (1, 2, 3, 4):
-        pp.sample(models, GENOME, store=tmp_path / f"own{i}", shard=f"{i}/4", **FAST)
-    parts = [contents(tmp_path / f"own{i}") for i in (1, 2, 3, 4)]
+    for i in (1, 2):
+        pp.sample(models, GENOME, store=tmp_path / f"own{i}", shard=f"{i}/2", **FAST)
+    parts = [contents(tmp_path / f"own{i}") for i in (1, 2)]
     assert {name: data for part in parts for name, data in part.items()} == contents(
         tmp_path / "single"
     )
@@ -346,6 +346,7 @@ def test_a_bad_model_is_kept_out_and_the_others_go_on(spoil, models, own_copy, t
     assert code in (1, 2)
     assert "bad" in err
     assert not strict.exists() or pp.SampleStore.open(strict).models == ("m1",)
+    assert not events or list(events[-1]["failed"]) == ["bad"]
 
 
 def test_tokenizers_without_a_fast_version_that_work_are_used(own_copy, tmp_path):
