@@ -12,7 +12,7 @@ import numpy as np
 
 from pyphylo._files import atomic_write_bytes
 from pyphylo._version import __version__
-from pyphylo.errors import InputError, PyphyloWarning
+from pyphylo.errors import InputError, PyphyloWarning, WorkError
 
 if TYPE_CHECKING:
     from pyphylo.distance import DistanceMatrix
@@ -85,19 +85,38 @@ def run(
     Returns
     -------
     RunResult
+
+    Raises
+    ------
+    WorkError
+        When models could not be sampled: at once with ``strict=True``, else after the
+        tree of the others is made.
     """
     from pyphylo.genome import Genome
-    from pyphylo.sampling.scheduler import name_models, sample
+    from pyphylo.sampling.registry import takes_names_verbatim
+    from pyphylo.sampling.scheduler import SamplingError, sample
+    from pyphylo.sampling.specs import expand_models
 
     folder = check_run_folder(out)
     genome = Genome.default() if genome is None else genome
-    named = dict(models) if isinstance(models, Mapping) else name_models(models)
+    verbatim = takes_names_verbatim(sampling.get("backend", "hf"))
+    named = expand_models(models, verbatim=verbatim)
     if len(named) < 2:
         raise InputError(f"a tree needs at least two models, not {len(named)}")
-    store = sample(named, genome, store=folder / "store", **sampling)
-    return finish_run(
-        store, tuple(named), folder, families=families, estimator=estimator, n_threads=n_threads
+    failed = None
+    try:
+        store = sample(named, genome, store=folder / "store", **sampling)
+    except SamplingError as error:
+        failed, store = error, error.store
+    left = tuple(m.name for m in named if failed is None or m.name not in failed.failures)
+    if failed is not None and (sampling.get("strict") or len(left) < 2):
+        raise failed
+    result = finish_run(
+        store, left, folder, families=families, estimator=estimator, n_threads=n_threads
     )
+    if failed is not None:
+        raise WorkError(f"{failed}; the tree in {str(out)!r} is of the other {len(left)}")
+    return result
 
 
 def check_run_folder(out: str | Path) -> Path:

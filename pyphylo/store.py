@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 
 from pyphylo._files import atomic_path, atomic_write_bytes
 from pyphylo._version import __version__
-from pyphylo.errors import FileFormatError, InputError
+from pyphylo.errors import FileFormatError, InputError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity, Population
 
@@ -45,6 +46,7 @@ _SCHEMA = pa.schema(
         pa.field("completion", pa.string(), nullable=False),
     ]
 )
+_LOCK_SECONDS = 120
 _SAMPLED_STRIP = (" ", "\n")
 """What a sampler strips before it counts characters."""
 
@@ -138,10 +140,16 @@ class SampleStore:
         """
         check_store_folder(path)
         folder = Path(path)
-        if (folder / "manifest.json").is_file():
-            store = cls.open(folder)
-            store._check_same(genome, config)
-            return store
+        if not (folder / "manifest.json").is_file():
+            with _one_maker(folder):
+                if not (folder / "manifest.json").is_file():
+                    cls._create(folder, genome, config)
+        store = cls.open(folder)
+        store._check_same(genome, config)
+        return store
+
+    @staticmethod
+    def _create(folder: Path, genome: Genome, config: Mapping[str, Any]) -> None:
         (folder / "shards").mkdir(parents=True, exist_ok=True)
         genome.save(folder / "genome.jsonl")
         manifest = {
@@ -151,7 +159,6 @@ class SampleStore:
             "sampling": dict(config),
         }
         atomic_write_bytes(folder / "manifest.json", _json_bytes(manifest))
-        return cls(folder, genome, config)
 
     def _check_same(self, genome: Genome, config: Mapping[str, Any]) -> None:
         if genome.digest != self.genome.digest:
@@ -295,12 +302,12 @@ class SampleStore:
             "facts": dict(facts),
         }
         table = table.cast(_SCHEMA).replace_schema_metadata({"pyphylo": _json_bytes(metadata)})
-        target = self.path / "shards" / self._shard_name(identity)
+        target = self.path / "shards" / self.shard_name(identity)
         target.parent.mkdir(exist_ok=True)
         atomic_path(target, lambda part: pq.write_table(table, str(part), compression="zstd"))
         return target
 
-    def _shard_name(self, identity: ModelIdentity) -> str:
+    def shard_name(self, identity: ModelIdentity) -> str:
         """File name of a shard: readable, and keyed by all that determines its content."""
         key = {
             "identity": identity.to_dict(),
@@ -334,6 +341,26 @@ class SampleStore:
             )
 
 
+@contextmanager
+def _one_maker(folder: Path) -> Iterator[None]:
+    """Let one process at a time make the store; the lock is a file beside it, ``STORE.lock``."""
+    from filelock import FileLock, Timeout
+
+    resolved = folder.resolve()
+    resolved.parent.mkdir(parents=True, exist_ok=True)
+    lock = resolved.with_name(resolved.name + ".lock")
+    try:
+        with FileLock(lock, timeout=_LOCK_SECONDS):
+            yield
+            # Whoever waits holds the file open and looks again: it is of no more use.
+            lock.unlink(missing_ok=True)
+    except Timeout:
+        raise WorkError(
+            f"store {str(folder)!r} is being made by another process for {_LOCK_SECONDS} s: if "
+            f"there is none, delete {str(lock)!r}"
+        ) from None
+
+
 def check_store_folder(path: str | Path) -> None:
     """Refuse a folder that is neither absent, empty, nor a store of ours (begun or whole)."""
     folder = Path(path)
@@ -346,7 +373,8 @@ def check_store_folder(path: str | Path) -> None:
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in begun)
     if (folder / "shards").is_dir() and any((folder / "shards").iterdir()):
         foreign.append("shards")
-    if foreign:
+    # Another process may have made the store between the two looks.
+    if foreign and not (folder / "manifest.json").is_file():
         raise InputError(
             f"folder {str(path)!r} is not a pyphylo store and not empty (it holds {foreign[0]!r}); "
             "name another folder"

@@ -38,9 +38,13 @@ class Outcome:
 
     text: str
     data: dict[str, Any] = field(default_factory=dict)
+    streamed: bool = False
+    """Whether the command has written its objects for programs already."""
 
     def print(self, *, as_json: bool) -> None:
         """Write one of the two to stdout."""
+        if as_json and self.streamed:
+            return
         if as_json:
             print(json.dumps(self.data, ensure_ascii=False))
         elif self.text:

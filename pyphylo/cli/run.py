@@ -13,6 +13,7 @@ from pyphylo.cli._common import (
     file_lines,
     sampling_options,
 )
+from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
 
@@ -25,15 +26,11 @@ def add_parser(commands: Any, name: str) -> None:
         description="Sample models, measure their distances, join them into a tree and draw it.",
         epilog="example: pyphylo run gpt2 distilgpt2 EleutherAI/pythia-70m --out family",
     )
-    parser.add_argument(
-        "models",
-        nargs="+",
-        metavar="MODEL",
-        help="hub id, folder or GGUF file; label=MODEL renames",
-    )
+    add_models(parser)
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
     parser.add_argument("--estimator", choices=("plugin", "unbiased"), default="plugin")
+    add_many(parser)
     add_sampling_options(parser)
     add_threads(parser)
     add_json(parser)
@@ -46,11 +43,14 @@ def _run(args: argparse.Namespace) -> Outcome:
 
     families = None if args.metadata is None else read_families(args.metadata)
     result = run(
-        args.models,
+        model_specs(args),
         args.out,
         families=families,
         estimator=args.estimator,
         n_threads=args.threads,
+        strict=args.strict,
+        max_cache_gb=args.max_cache_gb,
+        read_ahead=args.read_ahead,
         **sampling_options(args),
     )
     if families is not None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from typing import Any
 
-from pyphylo.cli._common import Outcome, add_json, add_sampling_options, sampling_options
+from pyphylo.cli._common import Outcome, add_sampling_options, sampling_options
+from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
 
@@ -17,23 +20,39 @@ def add_parser(commands: Any, name: str) -> None:
         help="sample models into a store; resumes",
         description="Sample models into a store, one at a time in memory. Finished models are "
         "kept; run the same command again to go on.",
-        epilog="example: pyphylo sample gpt2 distilgpt2 mine=checkpoints/final --store store",
+        epilog="example: pyphylo sample gpt2 'EleutherAI/pythia-70m@step*' my=out/ --store store",
     )
-    parser.add_argument(
-        "models",
-        nargs="+",
-        metavar="MODEL",
-        help="hub id, folder or GGUF file; label=MODEL renames",
-    )
+    add_models(parser)
     parser.add_argument("--store", required=True, metavar="DIR")
+    parser.add_argument(
+        "--shard", metavar="I/N", help="only the I-th of N parts of the models; may share a store"
+    )
+    add_many(parser)
     add_sampling_options(parser)
-    add_json(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line as the work goes on"
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> Outcome:
+    from pyphylo.sampling.events import write_lines
     from pyphylo.sampling.scheduler import sample
 
-    store = sample(args.models, store=args.store, **sampling_options(args))
-    data = {"store": str(store.path), "models": list(store.models), "sampling": store.config}
-    return Outcome(f"{len(store.models)} models in {store.path}", data)
+    with contextlib.ExitStack() as stack:
+        listener = None
+        if args.json:
+            listener = write_lines(sys.stdout)
+            # What a library prints would stand between the events.
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        store = sample(
+            model_specs(args),
+            store=args.store,
+            shard=args.shard,
+            strict=args.strict,
+            max_cache_gb=args.max_cache_gb,
+            read_ahead=args.read_ahead,
+            on_event=listener,
+            **sampling_options(args),
+        )
+    return Outcome(f"{len(store.models)} models in {store.path}", streamed=True)

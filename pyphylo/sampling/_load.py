@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from pyphylo.errors import InputError, PyphyloError, WorkError
+from pyphylo.sampling._adapter import adapter_folder, has_tokenizer
 from pyphylo.sampling._locate import ModelLocation
 
 __all__ = [
@@ -83,16 +84,19 @@ def resolve_device(device: str) -> torch.device:
 
 
 def load_tokenizer(spec: str, location: ModelLocation, *, trust_remote_code: bool) -> Any:
-    """The model's tokenizer.
+    """The model's tokenizer; an adapter's own goes before its base's.
 
     Raises
     ------
     InputError
         When the model has none, or needs code of its own.
     """
+    source, options = location.source, location.load_options()
+    if location.adapter is not None and has_tokenizer(location.adapter):
+        source, options = str(adapter_folder(spec, location.adapter)), {"local_files_only": True}
     with _errors_named(spec, "tokenizer"), quiet(stderr=True):
         return transformers.AutoTokenizer.from_pretrained(
-            location.source, trust_remote_code=trust_remote_code, **location.load_options()
+            source, trust_remote_code=trust_remote_code, **options
         )
 
 

@@ -11,28 +11,42 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pyphylo.errors import InputError, WorkError
+from pyphylo.sampling.base import NoSuchModelError
 
-__all__ = ["ModelLocation", "locate_model", "resolve_dtype"]
+__all__ = [
+    "WEIGHT_FILES",
+    "AdapterLocation",
+    "ModelLocation",
+    "digest_file",
+    "digest_files",
+    "hub_file",
+    "locate_model",
+    "read_config",
+    "resolve_dtype",
+]
 
 _DTYPES = ("float32", "float16", "bfloat16", "float64")
 _GGUF_MAGIC = b"GGUF"
 _CHUNK = 1 << 22
+_TICK = 2_000_000_000
+_digests: dict[tuple[str, int, int], str] = {}
 
 # In the order in which transformers looks for them; an index names its shards.
-_WEIGHT_FILES = (
+WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
 # Everything else of a checkpoint that changes what comes out: how text becomes tokens and
-# tokens text, which tokens end it, code, adapters. Chat templates and readmes do not.
+# tokens text, which tokens end it, code. Chat templates and readmes do not.
 _OTHER_PATTERNS = (
     "config.json",
     "generation_config.json",
@@ -46,8 +60,6 @@ _OTHER_PATTERNS = (
     "*.model",
     "*.tiktoken",
     "*.py",
-    "adapter_config.json",
-    "adapter_model.*",
 )
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)(?:@(?P<revision>\S+))?")
 # Architectures whose head reads a whole text: no left-to-right continuation comes from them.
@@ -55,6 +67,28 @@ _NOT_CAUSAL = re.compile(
     r"For(MaskedLM|PreTraining|NextSentencePrediction|(Sequence|Token|Image|Audio)Classification"
     r"|QuestionAnswering|MultipleChoice|TextEncoding)$"
 )
+
+
+@dataclass(frozen=True)
+class AdapterLocation:
+    """Where the adapter of a model is; the rest of its location is that of the base.
+
+    Parameters
+    ----------
+    source : str
+        A folder or a hub id.
+    commit : str or None
+        The hub commit to load.
+    offline : bool
+        Whether only the hub's cache can be read.
+    files : tuple of str
+        The names of those of its files that are read.
+    """
+
+    source: str
+    commit: str | None
+    offline: bool
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +109,12 @@ class ModelLocation:
         Whether the hub could not be asked and the local cache answered.
     config : mapping
         config.json; empty for GGUF.
+    adapter : AdapterLocation or None
+        What is put on the weights; `revision` covers both.
+    weights_revision : str or None
+        The revision of the base without the adapter.
+    files : frozenset of str
+        Of a hub model: the names of its files.
     """
 
     revision: str
@@ -83,6 +123,17 @@ class ModelLocation:
     gguf_file: str | None = None
     offline: bool = False
     config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    adapter: AdapterLocation | None = None
+    weights_revision: str | None = None
+    files: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+
+    @property
+    def hub_snapshots(self) -> tuple[tuple[str, str], ...]:
+        """Every hub repository and commit that is read."""
+        parts = [(self.source, self.commit)]
+        if self.adapter is not None:
+            parts.append((self.adapter.source, self.adapter.commit))
+        return tuple((repo, commit) for repo, commit in parts if commit is not None)
 
     def load_options(self) -> dict[str, Any]:
         """What `from_pretrained` needs beside `source`."""
@@ -102,8 +153,9 @@ def locate_model(spec: str) -> ModelLocation:
     Parameters
     ----------
     spec : str
-        A folder with config.json and weights, a GGUF file, or a hub id
-        ``org/name[@revision]``. What exists on this machine goes first.
+        A folder with config.json and weights, a GGUF file, a hub id
+        ``org/name[@revision]``, or an adapter (folder or hub id) whose base is one of
+        these. What exists on this machine goes first.
 
     Raises
     ------
@@ -125,7 +177,7 @@ def locate_model(spec: str) -> ModelLocation:
     elif path.is_file():
         location = _locate_gguf(spec, path)
     elif _looks_like_path(spec):
-        raise InputError(f"model {spec!r}: no such file or folder")
+        raise NoSuchModelError(f"model {spec!r}: no such file or folder")
     else:
         location = _locate_hub(spec)
     _check_causal(spec, location.config)
@@ -169,49 +221,56 @@ def _looks_like_path(spec: str) -> bool:
 
 
 def _locate_folder(spec: str, folder: Path) -> ModelLocation:
+    if (folder / "adapter_config.json").is_file():
+        from pyphylo.sampling._adapter import locate_adapter_folder
+
+        return locate_adapter_folder(spec, folder)
     config_path = folder / "config.json"
     if not config_path.is_file():
         hint = _folder_hint(folder)
         raise InputError(f"model folder {spec!r} has no config.json{hint}")
-    config = _read_config(spec, config_path)
+    config = read_config(spec, config_path)
     files = _weight_paths(spec, folder)
     for pattern in _OTHER_PATTERNS:
         files.update((path.name, path) for path in folder.glob(pattern) if path.is_file())
     return ModelLocation(
-        revision=_digest_files(spec, files), source=str(folder.resolve()), config=config
+        revision=digest_files(spec, files), source=str(folder.resolve()), config=config
     )
 
 
 def _folder_hint(folder: Path) -> str:
     """What else a folder without config.json may be."""
-    if (folder / "adapter_config.json").is_file():
-        return ": it holds an adapter; merge it into its base model and save that"
+    from pyphylo.sampling.specs import checkpoint_folders
+
+    checkpoints = checkpoint_folders(folder)
+    if checkpoints:
+        return f" but checkpoints: pass one of them, such as {str(checkpoints[-1])!r}"
     gguf = sorted(folder.glob("*.gguf"))
     if gguf:
         return f": for the GGUF model in it pass the file, {gguf[0].name!r}"
     return ""
 
 
-def _read_config(spec: str, path: Path) -> Mapping[str, Any]:
+def read_config(spec: str, path: Path) -> Mapping[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {spec!r}: its config.json cannot be read ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"model {spec!r}: its {path.name} cannot be read ({error})") from None
     if not isinstance(config, dict):
-        raise InputError(f"model {spec!r}: its config.json holds no object")
+        raise InputError(f"model {spec!r}: its {path.name} holds no object")
     return config
 
 
 def _weight_paths(spec: str, folder: Path) -> dict[str, Path]:
     """The weight files that transformers would load, by name relative to the folder."""
-    first = next((name for name in _WEIGHT_FILES if (folder / name).is_file()), None)
+    first = next((name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if first is None:
         raise InputError(
-            f"model folder {spec!r} has no weights: none of {_quoted(_WEIGHT_FILES)} is there"
+            f"model folder {spec!r} has no weights: none of {_quoted(WEIGHT_FILES)} is there"
         )
     paths = {first: folder / first}
     if first.endswith(".index.json"):
-        index = _read_config(spec, folder / first).get("weight_map")
+        index = read_config(spec, folder / first).get("weight_map")
         if not isinstance(index, dict) or not all(isinstance(v, str) for v in index.values()):
             raise InputError(f"model folder {spec!r}: {first} has no weight_map")
         for shard in sorted(set(index.values())):
@@ -232,26 +291,35 @@ def _locate_gguf(spec: str, path: Path) -> ModelLocation:
     # One file is its content: a renamed copy is the same model.
     resolved = path.resolve()
     return ModelLocation(
-        revision=f"sha256:{_digest_file(spec, path)}",
+        revision=f"sha256:{digest_file(spec, path)}",
         source=str(resolved.parent),
         gguf_file=resolved.name,
     )
 
 
-def _digest_file(spec: str, path: Path) -> str:
-    digest = hashlib.sha256()
+def digest_file(spec: str, path: Path) -> str:
+    """SHA-256 (hex) of a file, read once in a process while it stays as it is."""
     try:
+        state = path.stat()
+        key = (str(path.resolve()), state.st_size, state.st_mtime_ns)
+        # Two writes within a tick of the file system's clock look like one.
+        settled = time.time_ns() - state.st_mtime_ns > _TICK
+        if settled and key in _digests:
+            return _digests[key]
+        digest = hashlib.sha256()
         with path.open("rb") as handle:
             while chunk := handle.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:
         raise InputError(f"model {spec!r}: {path.name!r} cannot be read ({error})") from None
+    if settled:
+        _digests[key] = digest.hexdigest()
     return digest.hexdigest()
 
 
-def _digest_files(spec: str, files: Mapping[str, Path]) -> str:
+def digest_files(spec: str, files: Mapping[str, Path]) -> str:
     """One digest over files by relative name and content; order and place do not count."""
-    entries = [[name, _digest_file(spec, files[name])] for name in sorted(files)]
+    entries = [[name, digest_file(spec, files[name])] for name in sorted(files)]
     text = json.dumps(entries, ensure_ascii=True)
     return f"sha256:{hashlib.sha256(text.encode('ascii')).hexdigest()}"
 
@@ -271,19 +339,24 @@ def _locate_hub(spec: str) -> ModelLocation:
     match = _HUB_ID.fullmatch(spec)
     assert match is not None  # noqa: S101 -- `_looks_like_path` refused everything else
     repo, revision = match["repo"], match["revision"]
-    commit, offline = _hub_commit(spec, repo, revision)
-    config_path = _hub_config(spec, repo, commit, offline=offline)
+    commit, offline, files = _hub_commit(spec, repo, revision)
+    if "adapter_config.json" in files and not files.intersection(WEIGHT_FILES):
+        from pyphylo.sampling._adapter import locate_hub_adapter
+
+        return locate_hub_adapter(spec, repo, revision, commit, files, offline=offline)
+    config_path = hub_file(spec, repo, revision, commit, "config.json", offline=offline)
     return ModelLocation(
         revision=f"{repo}@{commit}",
         source=repo,
         commit=commit,
         offline=offline,
-        config=_read_config(spec, config_path),
+        config=read_config(spec, config_path),
+        files=files,
     )
 
 
-def _hub_commit(spec: str, repo: str, revision: str | None) -> tuple[str, bool]:
-    """The commit that a revision means, and whether only the cache could tell."""
+def _hub_commit(spec: str, repo: str, revision: str | None) -> tuple[str, bool, frozenset[str]]:
+    """The commit that a revision means, whether only the cache could tell, the files there."""
     from huggingface_hub import model_info
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -293,7 +366,7 @@ def _hub_commit(spec: str, repo: str, revision: str | None) -> tuple[str, bool]:
     )
 
     try:
-        commit = model_info(repo, revision=revision, timeout=30).sha
+        info = model_info(repo, revision=revision, timeout=30)
     except GatedRepoError:
         raise InputError(
             f"model {spec!r} is gated: ask for access on its page and log in with 'hf auth login'"
@@ -307,33 +380,45 @@ def _hub_commit(spec: str, repo: str, revision: str | None) -> tuple[str, bool]:
         ) from None
     except Exception as error:
         # Which classes say "no network" depends on the HTTP library underneath.
-        return _cached_commit(spec, repo, revision, type(error).__name__), True
-    if not commit:
+        snapshot = _cached_snapshot(spec, repo, revision, type(error).__name__)
+        return snapshot.name, True, frozenset(path.name for path in snapshot.iterdir())
+    if not info.sha:
         raise WorkError(f"model {spec!r}: the hub named no commit for it")
-    return commit, False
+    return info.sha, False, frozenset(file.rfilename for file in info.siblings or ())
 
 
-def _cached_commit(spec: str, repo: str, revision: str | None, reason: str) -> str:
+def _cached_snapshot(spec: str, repo: str, revision: str | None, reason: str) -> Path:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, "config.json", revision=revision)
-    if not isinstance(found, str):
-        raise WorkError(
-            f"model {spec!r}: no file or folder of that name here, the hub cannot be reached "
-            f"({reason}) and its cache does not have it: connect, or download the model first"
-        )
-    return Path(found).parent.name  # .../snapshots/<commit>/config.json
+    for name in ("config.json", "adapter_config.json"):
+        found = try_to_load_from_cache(repo, name, revision=revision)
+        if isinstance(found, str):
+            return Path(found).parent  # .../snapshots/<commit>
+    raise WorkError(
+        f"model {spec!r}: no file or folder of that name here, the hub cannot be reached "
+        f"({reason}) and its cache does not have it: connect, or download the model first"
+    )
 
 
-def _hub_config(spec: str, repo: str, commit: str, *, offline: bool) -> Path:
+def hub_file(
+    spec: str, repo: str, revision: str | None, commit: str, name: str, *, offline: bool
+) -> Path:
+    """A small file of a hub model, downloaded where the cache lacks it.
+
+    It is asked for by the revision's name, which the cache then knows when there is no
+    network; where that moved since the commit was told, by the commit.
+    """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        return Path(hf_hub_download(repo, "config.json", revision=commit, local_files_only=offline))
+        path = Path(hf_hub_download(repo, name, revision=revision, local_files_only=offline))
+        if path.parent.name != commit:
+            path = Path(hf_hub_download(repo, name, revision=commit, local_files_only=offline))
     except EntryNotFoundError:
-        raise InputError(f"model {spec!r} has no config.json on the hub") from None
+        raise InputError(f"model {spec!r} has no {name} on the hub") from None
     except Exception as error:
         raise WorkError(
-            f"model {spec!r}: its config.json cannot be downloaded ({type(error).__name__})"
+            f"model {spec!r}: its {name} cannot be downloaded ({type(error).__name__})"
         ) from None
+    return path

@@ -13,10 +13,25 @@ from pyphylo._names import whole_number
 from pyphylo.errors import InputError
 from pyphylo.genome import Genome
 
-__all__ = ["ModelIdentity", "Population", "Progress", "Sampler", "SamplingConfig"]
+__all__ = [
+    "ModelIdentity",
+    "NoSuchModelError",
+    "Population",
+    "Progress",
+    "Sampler",
+    "SamplingConfig",
+]
 
 Progress = Callable[[int], None]
 """Called with the number of genes finished since the last call."""
+
+
+class NoSuchModelError(InputError):
+    """The call names a model that is not there: a slip, so nothing is sampled before it is fixed.
+
+    A model that is there and cannot be used is an `InputError` or `WorkError`: it is kept
+    out, and the others go on.
+    """
 
 
 @dataclass(frozen=True)
@@ -140,7 +155,13 @@ class Sampler(Protocol):
 
     Constructing a sampler is cheap: it finds the model and fixes its identity
     but loads no weights, so that a finished shard costs nothing. A model that
-    does not exist is refused here, with `InputError`.
+    does not exist is refused here, with `NoSuchModelError`.
+
+    A sampler may have, beside what is listed: ``weights_key`` (equal for samplers that
+    need the same weights) with ``hand_over(successor)`` (called before `close` on the one
+    in front of another); ``read_ahead(stop)`` (called in a thread while the one in front
+    is sampled, until the event `stop` is set); ``hub_snapshots`` (repositories and commits
+    of the hub that it reads); ``tokens`` (how many went through the model so far).
     """
 
     @property

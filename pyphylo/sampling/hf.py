@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,21 @@ from pyphylo.sampling._prompts import (
     encode_prompts,
     tokenization_name,
 )
-from pyphylo.sampling.base import ModelIdentity, Population, Progress, SamplingConfig
+from pyphylo.sampling.base import (
+    ModelIdentity,
+    Population,
+    Progress,
+    Sampler,
+    SamplingConfig,
+)
 from pyphylo.sampling.streams import uniforms
 
 if TYPE_CHECKING:
+    import threading
+
     from pyphylo.sampling._decode import Job
     from pyphylo.sampling._token_text import TokenText
+    from pyphylo.sampling._weights import Weights
 
 __all__ = ["HuggingFaceSampler"]
 
@@ -49,9 +57,10 @@ class HuggingFaceSampler:
     name : str
         The tip's name.
     spec : str
-        A folder with config.json and weights, a GGUF file, or a hub id
-        ``org/name[@revision]``. Weights in the old ``.bin`` format are read with
-        torch's weights-only reader, which builds tensors and runs nothing.
+        A folder with config.json and weights, a GGUF file, a hub id
+        ``org/name[@revision]``, or an adapter in PEFT's format. Weights in the old
+        ``.bin`` format are read with torch's weights-only reader, which builds tensors
+        and runs nothing.
     device : str
         ``"auto"`` (cuda, then mps, then cpu) or a torch device.
     dtype : str
@@ -118,6 +127,7 @@ class HuggingFaceSampler:
             tokenization=tokenization_name(add_bos) if chat == "none" else self._chat_name(),
         )
         self._loaded: _Loaded | None = None
+        self._weights: Weights | None = None
 
     def __repr__(self) -> str:
         return f"HuggingFaceSampler({self._identity.name!r}, {self._spec!r})"
@@ -176,16 +186,59 @@ class HuggingFaceSampler:
             completions = self._run(loaded, genome, jobs, config, progress)
         return Population(completions, self._facts(loaded, prompts[0]))
 
-    def close(self) -> None:
-        """Free the weights; the next `sample` loads them again."""
-        if self._loaded is None:
+    @property
+    def weights_key(self) -> tuple[str, ...]:
+        """Samplers with equal keys need the same weights in memory (an adapter, its base's)."""
+        revision = self._location.weights_revision or self._location.revision
+        return (revision, self._identity.dtype, self._device, str(self._trust_remote_code))
+
+    @property
+    def hub_snapshots(self) -> tuple[tuple[str, str], ...]:
+        """Repositories and commits of the hub whose files this model needs."""
+        return self._location.hub_snapshots
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that went through the model since its weights were loaded, padding included."""
+        return 0 if self._weights is None else self._weights.tokens
+
+    def read_ahead(self, stop: threading.Event) -> None:
+        """Fetch and read the weights' files until `stop` is set; builds nothing."""
+        from pyphylo.sampling._read_ahead import read_model_files
+
+        read_model_files(self._location, stop)
+
+    def hand_over(self, successor: Sampler) -> None:
+        """Leave the weights to a sampler that needs the same, before `close`."""
+        if (
+            self._weights is None
+            or not isinstance(successor, HuggingFaceSampler)
+            or successor.weights_key != self.weights_key
+        ):
             return
         self._loaded = None
-        gc.collect()
-        import torch
+        self._weights.hand_over(successor._own_weights())
 
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    def close(self) -> None:
+        """Free the weights; the next `sample` loads them again."""
+        self._loaded = None
+        if self._weights is not None:
+            self._weights.free()
+            self._weights = None
+
+    def _own_weights(self) -> Weights:
+        if self._weights is None:
+            from pyphylo.sampling._load import resolve_device
+            from pyphylo.sampling._weights import Weights
+
+            self._weights = Weights(
+                self._spec,
+                self._location,
+                self._identity.dtype,
+                resolve_device(self._device),
+                trust_remote_code=self._trust_remote_code,
+            )
+        return self._weights
 
     def _chat_name(self) -> str:
         from pyphylo.sampling._load import load_tokenizer
@@ -201,20 +254,14 @@ class HuggingFaceSampler:
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
-            from pyphylo.sampling._load import (
-                end_token_ids,
-                load_model,
-                load_tokenizer,
-                resolve_device,
-            )
+            from pyphylo.sampling._load import end_token_ids, load_tokenizer
             from pyphylo.sampling._token_text import token_text
 
-            device = resolve_device(self._device)
-            trust = self._trust_remote_code
-            tokenizer = load_tokenizer(self._spec, self._location, trust_remote_code=trust)
-            model = load_model(
-                self._spec, self._location, self._identity.dtype, device, trust_remote_code=trust
+            weights = self._own_weights()
+            tokenizer = load_tokenizer(
+                self._spec, self._location, trust_remote_code=self._trust_remote_code
             )
+            model = weights.model()
             self._loaded = _Loaded(
                 tokenizer, model, token_text(tokenizer), end_token_ids(model, tokenizer)
             )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pyphylo._names import clean_text, whole_number
@@ -91,6 +91,8 @@ class OpenAISampler:
     Constructing asks the server nothing. With ``endpoint="auto"`` the identity says
     so until the first answer, then names the endpoint that was used.
     """
+
+    verbatim_names: ClassVar[bool] = True
 
     def __init__(
         self,

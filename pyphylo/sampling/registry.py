@@ -10,7 +10,7 @@ from typing import Any
 from pyphylo.errors import InputError
 from pyphylo.sampling.base import Sampler
 
-__all__ = ["available_backends", "create_sampler", "register_backend"]
+__all__ = ["available_backends", "create_sampler", "register_backend", "takes_names_verbatim"]
 
 _BACKENDS: dict[str, str] = {
     "hf": "pyphylo.sampling.hf:HuggingFaceSampler",
@@ -50,6 +50,18 @@ def create_sampler(backend: str, name: str, spec: str, **options: Any) -> Sample
     InputError
         When the backend is unknown (a close name is suggested) or the model is.
     """
+    return _factory(backend)(name, spec, **options)
+
+
+def takes_names_verbatim(backend: str) -> bool:
+    """Whether a model's name means nothing here, neither path nor pattern: a server knows it.
+
+    Such a backend has a true attribute ``verbatim_names``.
+    """
+    return bool(getattr(_factory(backend), "verbatim_names", False))
+
+
+def _factory(backend: str) -> Callable[..., Sampler]:
     if backend not in _BACKENDS:
         close = difflib.get_close_matches(backend, _BACKENDS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
@@ -57,4 +69,4 @@ def create_sampler(backend: str, name: str, spec: str, **options: Any) -> Sample
         raise InputError(f"unknown backend {backend!r}; {hint}known: {known}")
     module, _, attribute = _BACKENDS[backend].partition(":")
     factory: Callable[..., Sampler] = getattr(import_module(module), attribute)
-    return factory(name, spec, **options)
+    return factory

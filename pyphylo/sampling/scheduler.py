@@ -6,7 +6,9 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,34 @@ from pyphylo._names import check_names
 from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.genome import Genome
+from pyphylo.sampling._hub_cache import HubCacheBound
+from pyphylo.sampling._read_ahead import reading_ahead
 from pyphylo.sampling._requests import RequestSampler, announce_requests
-from pyphylo.sampling.base import Sampler, SamplingConfig
-from pyphylo.sampling.registry import create_sampler
+from pyphylo.sampling.base import NoSuchModelError, Sampler, SamplingConfig
+from pyphylo.sampling.events import Listener, ProgressBar, Reporter
+from pyphylo.sampling.plan import in_order, parse_shard, split_models
+from pyphylo.sampling.registry import create_sampler, takes_names_verbatim
+from pyphylo.sampling.specs import NamedModel, expand_models, split_label
 from pyphylo.store import SampleStore, check_store_folder
 
-__all__ = ["name_models", "sample"]
+__all__ = ["SamplingError", "name_models", "sample"]
+
+
+class SamplingError(WorkError):
+    """Some models could not be sampled; the others are in the store.
+
+    Attributes
+    ----------
+    failures : dict of str to str
+        Name of each model that failed, and why.
+    store : SampleStore
+    """
+
+    def __init__(self, failures: Mapping[str, str], total: int, store: SampleStore) -> None:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        super().__init__(f"{len(failures)} of {total} models could not be sampled: {listed}")
+        self.failures = dict(failures)
+        self.store = store
 
 
 def name_models(specs: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
@@ -38,21 +62,16 @@ def name_models(specs: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     dict of str to str
         Name to model, in order.
     """
-    pairs: list[tuple[str, str]] = []
+    pairs = []
     for given in specs:
-        spec = os.fspath(given)
-        label, equals, model = spec.partition("=")
-        if not equals or Path(spec).exists():
-            label, model = spec, spec
-        if not label or not model:
-            raise InputError(f"{spec!r}: expected MODEL or label=MODEL")
-        pairs.append((label, model))
+        label, model = split_label(os.fspath(given))
+        pairs.append((label or model, model))
     check_names((label for label, _ in pairs), "model")
     return dict(pairs)
 
 
 def sample(
-    models: Iterable[str] | Mapping[str, str],
+    models: Iterable[str | NamedModel] | Mapping[str, str],
     genome: Genome | None = None,
     *,
     store: str | Path,
@@ -66,6 +85,11 @@ def sample(
     chat: str = "none",
     device: str = "auto",
     resume: bool = True,
+    strict: bool = False,
+    shard: str | None = None,
+    max_cache_gb: float | None = None,
+    read_ahead: bool = True,
+    on_event: Listener | None = None,
     **options: Any,
 ) -> SampleStore:
     """Sample populations of models into a store.
@@ -73,9 +97,10 @@ def sample(
     Parameters
     ----------
     models : iterable of str, or mapping of name to model
-        Hub ids (``org/name@revision``), folders or GGUF files; in an iterable
-        also ``label=MODEL``. A replica of a stored model needs another seed
-        (and so another store).
+        Hub ids (``org/name@revision``), folders, GGUF files or adapters; in an
+        iterable also ``label=MODEL``, ``org/name@PATTERN``, folders of checkpoints and
+        ``@FILE``, as `pyphylo.sampling.specs.expand_models` reads them. A replica of a
+        stored model needs another seed (and so another store).
     genome : Genome, optional
         The mathematics genome that ships with pyphylo, by default.
     store : path
@@ -88,6 +113,19 @@ def sample(
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     resume : bool
         Go on with a store that already holds shards; False refuses it.
+    strict : bool
+        Stop at the first model that cannot be sampled, before any work where that is
+        known by then. By default such a model is kept out and the others go on.
+    shard : str, optional
+        ``"3/16"`` samples the third of sixteen parts of the models. Every part is given
+        the same models and may share one store with the others, at the same time.
+    max_cache_gb : float, optional
+        Between models, remove what this run fetched from the hub, oldest first, until
+        the hub's cache holds at most so many gigabytes.
+    read_ahead : bool
+        Fetch and read the next model's files while one is sampled.
+    on_event : callable, optional
+        Called with each event (a dict, see `pyphylo.sampling.events`).
     **options
         Passed to the backend: ``dtype``, ``add_bos``, ``trust_remote_code``,
         ``batch_tokens``; ``base_url``, ``endpoint`` and others of the backend
@@ -102,10 +140,10 @@ def sample(
     Raises
     ------
     InputError
-        Before any work: an unknown or duplicate model, a store of something
-        else, a setting out of range.
-    WorkError
-        After the other models are done: which failed, and why.
+        Before any work: a model that is not there or named twice, none that can be
+        used, a store of something else, a setting out of range.
+    SamplingError
+        After the other models are done: which failed, and why. A `WorkError`.
     """
     genome = Genome.default() if genome is None else genome
     if not isinstance(genome, Genome):
@@ -117,29 +155,46 @@ def sample(
             "the genome has genes without a prompt (it was imported): give one with prompts"
         )
     config = SamplingConfig(n_probes, temperature, chars, max_new_tokens, seed, mode, chat)
-    named = dict(models) if isinstance(models, Mapping) else name_models(models)
-    check_names(named, "model")
+    part = None if shard is None else parse_shard(shard)
+    cache = None if max_cache_gb is None else HubCacheBound(max_cache_gb)
+    named = expand_models(models, verbatim=takes_names_verbatim(backend))
     if not named:
         raise InputError("no models were given")
     check_store_folder(store)
     if config.chat != "none":
         # Part of a model's identity, for each brings a template of its own.
         options["chat"] = config.chat
-    samplers = [
-        create_sampler(backend, name, spec, device=device, **options)
-        for name, spec in tqdm(named.items(), "finding models", disable=_quiet(len(named)))
-    ]
+    ours = list(named) if part is None else split_models(named, part)
+    samplers, failures = _find(ours, backend, {"device": device, **options}, strict=strict)
     opened = SampleStore.open_or_create(store, genome, config.to_dict())
-    missing = [sampler for sampler in samplers if not _is_stored(opened, sampler)]
+    missing = in_order([each for each in samplers if not _is_stored(opened, each)])
     if not resume and len(missing) < len(samplers):
         raise InputError(
             f"store {str(store)!r} holds some of these models already, and resume=False"
         )
     announce_requests(missing, opened.genome, config, opened.path)
-    failures = _sample_each(missing, opened, config)
+    with closing(ProgressBar()) as bar:
+        reporter = Reporter([bar] if on_event is None else [bar, on_event], len(genome))
+        reporter.plan(
+            [sampler.identity.name for sampler in missing],
+            stored=len(samplers) - len(missing),
+            shard=None if part is None else str(part),
+            store=str(opened.path),
+            sampling=opened.config,
+        )
+        for name, reason in failures.items():
+            reporter.failed(name, reason)
+        failures |= _sample_each(
+            missing, opened, config, reporter, cache, strict=strict, read_ahead=read_ahead
+        )
+        reporter.summary(
+            failures,
+            store=str(opened.path),
+            models=list(opened.models),
+            sampling=opened.config,
+        )
     if failures:
-        listed = "; ".join(f"{name}: {error}" for name, error in failures)
-        raise WorkError(f"{len(failures)} of {len(named)} models could not be sampled: {listed}")
+        raise SamplingError(failures, len(ours), opened)
     return opened
 
 
@@ -152,34 +207,114 @@ def _is_stored(store: SampleStore, sampler: Sampler) -> bool:
     return store.has(sampler.identity)
 
 
+def _find(
+    models: Sequence[NamedModel], backend: str, options: Mapping[str, Any], *, strict: bool
+) -> tuple[list[Sampler], dict[str, str]]:
+    """A sampler of each model that can be used, and why the others cannot."""
+    found: list[Sampler] = []
+    errors: dict[str, PyphyloError] = {}
+    for model in tqdm(models, "finding models", disable=_quiet(len(models))):
+        try:
+            found.append(create_sampler(backend, model.name, model.spec, **options))
+        except PyphyloError as error:
+            errors[model.name] = _placed(model, error)
+            if strict:
+                raise errors[model.name] from None
+    slips = [error for error in errors.values() if isinstance(error, NoSuchModelError)]
+    if slips or (errors and not found):
+        # Nothing was done yet and nothing will be: the call is to blame, or all it needs.
+        raise _joined(slips or list(errors.values()))
+    return found, {name: str(error) for name, error in errors.items()}
+
+
+def _placed(model: NamedModel, error: PyphyloError) -> PyphyloError:
+    """The error with the line that named the model, where a file did."""
+    return type(error)(f"{model.origin}: {error}") if model.origin else error
+
+
+def _joined(errors: Sequence[PyphyloError]) -> PyphyloError:
+    """Several errors as one, each text once."""
+    texts = list(dict.fromkeys(map(str, errors)))
+    usage = all(isinstance(error, InputError) for error in errors)
+    return (InputError if usage else WorkError)("; ".join(texts))
+
+
 def _sample_each(
-    samplers: list[Sampler], store: SampleStore, config: SamplingConfig
-) -> list[tuple[str, Exception]]:
-    """Sample and store one model after the other; returns those that failed."""
-    failures: list[tuple[str, Exception]] = []
-    genes = len(store.genome)
-    with tqdm(total=len(samplers) * genes, unit="gene", disable=None) as bar:
-        for done, sampler in enumerate(samplers):
-            bar.set_description(sampler.identity.name[-40:])
-            started = time.time()
+    samplers: Sequence[Sampler],
+    store: SampleStore,
+    config: SamplingConfig,
+    reporter: Reporter,
+    cache: HubCacheBound | None,
+    *,
+    strict: bool,
+    read_ahead: bool,
+) -> dict[str, str]:
+    """Sample and store one model after the other; which failed, and why."""
+    failures: dict[str, str] = {}
+    try:
+        for place, sampler in enumerate(samplers):
+            name, left = sampler.identity.name, samplers[place + 1 :]
+            reporter.started(name, partial(getattr, sampler, "tokens", None))
             try:
-                population = sampler.sample(store.genome, config, _advance(bar))
-                path = store.write(sampler.identity, population)
-            except PyphyloError as error:
-                failures.append((sampler.identity.name, error))
-            else:
-                _log(store.path, path.name, started)
+                with reading_ahead(_unlike(sampler, left) if read_ahead else None):
+                    _sample_one(sampler, store, config, reporter)
+            except OSError:
+                raise  # the store cannot be written, or nobody listens: no model's fault
+            except Exception as error:
+                # Code of any model may fail in any way; that is this model's end, not the run's.
+                failures[name] = _reason(error)
+                reporter.failed(name, failures[name])
+                if strict:
+                    break
             finally:
+                _pass_weights(sampler, left[:1])
                 sampler.close()
-            bar.update((done + 1) * genes - bar.n)
+            if cache is not None:
+                needed = {each for later in left for each in _snapshots(later)}
+                cache.trim(_snapshots(sampler), needed)
+    finally:
+        for sampler in samplers:
+            sampler.close()
     return failures
 
 
-def _advance(bar: Any) -> Callable[[int], None]:
-    def advance(genes: int) -> None:
-        bar.update(genes)
+def _sample_one(
+    sampler: Sampler, store: SampleStore, config: SamplingConfig, reporter: Reporter
+) -> None:
+    if _is_stored(store, sampler):  # another process of the same store was quicker
+        reporter.done(store.shard_name(sampler.identity), here=False)
+        return
+    started = time.time()
+    population = sampler.sample(store.genome, config, reporter.advance)
+    path = store.write(sampler.identity, population)
+    _log(store.path, path.name, started)
+    reporter.done(path.name)
 
-    return advance
+
+def _unlike(sampler: Sampler, following: Sequence[Sampler]) -> Sampler | None:
+    """The next sampler, unless it will be given this one's weights."""
+    if not following:
+        return None
+    ours, theirs = (getattr(each, "weights_key", None) for each in (sampler, following[0]))
+    return None if ours is not None and ours == theirs else following[0]
+
+
+def _pass_weights(sampler: Sampler, following: Sequence[Sampler]) -> None:
+    """Leave weights in memory to the next model where it needs the same."""
+    hand_over = getattr(sampler, "hand_over", None)
+    if hand_over is not None and following:
+        hand_over(following[0])
+
+
+def _snapshots(sampler: Sampler) -> tuple[tuple[str, str], ...]:
+    return tuple(getattr(sampler, "hub_snapshots", ()))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PyphyloError):
+        return str(error)
+    line = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line.strip()[:300]}" if line else type(error).__name__
 
 
 def _quiet(count: int) -> bool | None:

@@ -282,3 +282,29 @@ def tokenizer_of() -> Callable[[str], Any]:
     makers = {f.__name__: f for f in (byte_level, metaspace, unigram, wordpiece)}
     made = {name: wrapped(maker()) for name, maker in makers.items()}
     return made.__getitem__
+
+
+@pytest.fixture
+def adapter(checkpoint: Any, tmp_path: Path) -> Callable[..., Path]:
+    """Make an adapter of a base, its weights drawn from a seed."""
+
+    def make(name: str, base: Path | None = None, seed: int = 0, **options: Any) -> Path:
+        base = checkpoint("llama") if base is None else base
+        options = {"r": 4, "target_modules": ["q_proj", "v_proj"], **options}
+        from pyphylo.sampling._load import quiet
+
+        with torch.random.fork_rng(), quiet():  # peft uses what transformers deprecates
+            import peft
+
+            torch.manual_seed(seed)
+            model = transformers.AutoModelForCausalLM.from_pretrained(base)
+            config = peft.LoraConfig(task_type="CAUSAL_LM", **options)
+            wrapped = peft.get_peft_model(model, config)
+            for parameter in wrapped.parameters():
+                if parameter.requires_grad:  # B starts at zero: an adapter that does nothing
+                    parameter.data.normal_(0, 0.3)
+            folder = tmp_path / "adapters" / name
+            wrapped.save_pretrained(folder, save_embedding_layers=False)
+        return folder
+
+    return make

@@ -98,7 +98,7 @@ def test_folders_and_files_that_are_no_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no config\.json$"):
         HuggingFaceSampler("x", str(tmp_path))
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(InputError, match="holds an adapter; merge it"):
+    with pytest.raises(InputError, match=r"adapter .* has no weights: neither of adapter_model"):
         HuggingFaceSampler("x", str(tmp_path))
     (tmp_path / "adapter_config.json").unlink()
     (tmp_path / "m.gguf").write_bytes(b"GGUF")

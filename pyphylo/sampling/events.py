@@ -1,0 +1,199 @@
+"""What sampling tells while it goes on: events, a bar for people, lines for programs.
+
+Every event is a dict of JSON types with the key ``event``. ``docs/checkpoints.md`` lists them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+__all__ = ["Event", "Listener", "ProgressBar", "Reporter", "write_lines"]
+
+Event = dict[str, Any]
+Listener = Callable[[Event], None]
+"""Called with each event, in order, never by two threads at once."""
+
+
+class Reporter:
+    """Makes events of what the scheduler does, and passes them on.
+
+    Parameters
+    ----------
+    listeners : iterable of callable
+    genes : int
+        In the genome.
+    interval : float
+        Seconds that lie between two ``genes`` events of a model at least; the last
+        one of a model always comes.
+    """
+
+    def __init__(self, listeners: Iterable[Listener], genes: int, interval: float = 0.5) -> None:
+        self._listeners = tuple(listeners)
+        self._genes = genes
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._begun = time.monotonic()
+        self._models = 0
+        self._finished = 0
+        self._sampled_genes = 0
+        self._tokens = 0
+        self._model: _Current | None = None
+
+    def plan(self, names: Sequence[str], **facts: Any) -> None:
+        """What will be done."""
+        self._models = len(names)
+        self._begun = time.monotonic()
+        self._tell("plan", to_sample=list(names), genes=self._genes, **facts)
+
+    def started(self, name: str, tokens: Callable[[], int | None]) -> None:
+        """A model is next; `tokens` tells how many went through it so far."""
+        self._model = _Current(name, tokens)
+        self._tell("model_started", model=name, index=self._finished + 1, of=self._models)
+
+    def advance(self, genes: int) -> None:
+        """Some genes of the current model are finished."""
+        model = self._model
+        if model is None:
+            return
+        with self._lock:
+            model.genes += genes
+            self._sampled_genes += genes
+            now = time.monotonic()
+            if now - model.told < self._interval and model.genes < self._genes:
+                return
+            model.told = now
+            tokens = model.tokens()
+            seconds = max(now - model.begun, 1e-9)
+            self._pass_on(
+                {
+                    "event": "genes",
+                    "model": model.name,
+                    "done": model.genes,
+                    "of": self._genes,
+                    "tokens": tokens,
+                    "tokens_per_second": None if tokens is None else round(tokens / seconds, 1),
+                    "seconds_left": self._seconds_left(now),
+                }
+            )
+
+    def done(self, shard: str, *, here: bool = True) -> None:
+        """The current model is stored, by this process or meanwhile by another."""
+        model = self._close()
+        seconds = round(time.monotonic() - model.begun, 3) if here else 0.0
+        tokens = model.tokens() if here else 0
+        self._tokens += tokens or 0
+        self._tell(
+            "model_done",
+            model=model.name,
+            shard=shard,
+            sampled_here=here,
+            seconds=seconds,
+            tokens=tokens,
+        )
+
+    def failed(self, name: str, reason: str) -> None:
+        """A model is kept out."""
+        started = self._model is not None
+        if started:
+            self._close()
+        self._tell("model_failed", model=name, started=started, reason=" ".join(reason.split()))
+
+    def summary(self, failures: Mapping[str, str], **facts: Any) -> None:
+        """The end, whether all went well or not."""
+        self._tell(
+            "summary",
+            ok=not failures,
+            failed={name: " ".join(reason.split()) for name, reason in failures.items()},
+            seconds=round(time.monotonic() - self._begun, 3),
+            tokens=self._tokens,
+            **facts,
+        )
+
+    def _close(self) -> _Current:
+        model = self._model
+        if model is None:
+            raise RuntimeError("no model was started")
+        self._model = None
+        self._finished += 1
+        # What a failed or skipped model did not do counts as done for the time left.
+        self._sampled_genes += self._genes - model.genes
+        return model
+
+    def _seconds_left(self, now: float) -> float | None:
+        left = self._models * self._genes - self._sampled_genes
+        if not self._sampled_genes:
+            return None
+        return round((now - self._begun) / self._sampled_genes * left, 1)
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        with self._lock:
+            self._pass_on({"event": event, **facts})
+
+    def _pass_on(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+
+class _Current:
+    """The model that is sampled now."""
+
+    def __init__(self, name: str, tokens: Callable[[], int | None]) -> None:
+        self.name = name
+        self.tokens = tokens
+        self.genes = 0
+        self.begun = time.monotonic()
+        self.told = 0.0
+
+
+class ProgressBar:
+    """A listener that draws a bar on stderr, on a terminal only."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._genes = 0
+        self._finished = 0
+
+    def __call__(self, event: Event) -> None:
+        """Draw what an event changes."""
+        kind = event["event"]
+        if kind == "plan":
+            from tqdm import tqdm
+
+            self._genes = event["genes"]
+            total = len(event["to_sample"]) * self._genes
+            self._bar = tqdm(total=total, unit="gene", disable=None)
+        elif self._bar is None:
+            return
+        elif kind == "model_started":
+            self._bar.set_description(f"{event['index']}/{event['of']} {event['model'][-40:]}")
+        elif kind == "genes":
+            if event["tokens_per_second"]:
+                self._bar.set_postfix_str(f"{event['tokens_per_second']:.0f} tokens/s", False)
+            self._move_to(self._finished * self._genes + event["done"])
+        elif kind == "model_done" or (kind == "model_failed" and event["started"]):
+            self._finished += 1
+            self._move_to(self._finished * self._genes)
+        elif kind == "summary":
+            self._bar.close()
+
+    def close(self) -> None:
+        """Leave the terminal in order when sampling was broken off."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _move_to(self, genes: int) -> None:
+        self._bar.update(genes - self._bar.n)
+
+
+def write_lines(stream: TextIO) -> Listener:
+    """A listener that writes one JSON object a line, at once."""
+
+    def write(event: Event) -> None:
+        stream.write(json.dumps(event, ensure_ascii=True) + "\n")
+        stream.flush()
+
+    return write
