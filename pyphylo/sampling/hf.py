@@ -231,9 +231,10 @@ class HuggingFaceSampler:
         progress: Progress | None,
     ) -> list[list[str]]:
         """Every gene's completions, with failures named."""
-        from pyphylo.sampling._decode import GeneLogitsError, StopRule, run_jobs
+        from pyphylo.sampling._decode import run_jobs
         from pyphylo.sampling._forward import calibrated_forward
         from pyphylo.sampling._load import is_out_of_memory, one_thread_each
+        from pyphylo.sampling._stop import GeneLogitsError, StopRule
 
         completions = [[""] * config.n_probes for _ in jobs]
         left = [config.n_probes] * len(jobs)
