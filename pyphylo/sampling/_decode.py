@@ -21,9 +21,9 @@ from pyphylo.sampling._forward import Branches, Forward
 from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule, finished_text
 from pyphylo.sampling._token_text import TokenText
 
-__all__ = ["Job", "draw_tokens", "follow", "run_jobs"]
+__all__ = ["DRAW_CELLS", "Job", "draw_tokens", "follow", "run_jobs"]
 
-_DRAW_CELLS = 1 << 23
+DRAW_CELLS = 1 << 23
 """Probabilities turned into float64 at once (64 MiB)."""
 
 
@@ -214,7 +214,7 @@ def draw_tokens(
     BadLogitsError
         When a row is no distribution.
     """
-    chunk = max(1, _DRAW_CELLS // logits.shape[1])
+    chunk = max(1, DRAW_CELLS // logits.shape[1])
     drawn: list[NDArray[np.int64]] = []
     for start in range(0, len(uniforms), chunk):
         part = uniforms[start : start + chunk]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,12 @@ from pyphylo._names import whole_number
 from pyphylo.errors import InputError
 from pyphylo.genome import Genome
 
-__all__ = ["ModelIdentity", "Population", "Progress", "Sampler", "SamplingConfig"]
+__all__ = ["Decided", "ModelIdentity", "Population", "Progress", "Sampler", "SamplingConfig"]
+
+MODES = ("sample", "exact", "hybrid")
+MIN_MASS = {"exact": 1e-4, "hybrid": 1e-4}
+"""Below it, a token's probability is pruned (exact) or left to the draws (hybrid)."""
+MAX_NODES = 256
 
 Progress = Callable[[int], None]
 """Called with the number of genes finished since the last call."""
@@ -36,8 +41,17 @@ class SamplingConfig:
         Tokens at which a completion ends, long enough or not.
     seed : int
         Fixes every random stream.
-    mode : {"sample"}
-        How alleles are read.
+    mode : {"sample", "exact", "hybrid"}
+        How alleles are read: from drawn completions; as probabilities, from the
+        tree of tokens; or as the probabilities of what the first token decides,
+        with completions drawn inside the rest, `n_probes` of them. ``"exact"``
+        draws nothing: neither `n_probes` nor `seed` is part of its key.
+    min_mass : float, optional
+        In modes ``"exact"`` and ``"hybrid"``, the least probability that is
+        worked out: tokens below are pruned, or left to the draws. 1e-4 by default.
+    max_nodes : int, optional
+        In mode ``"exact"``, nodes of a gene's tree: one is expanded if it is among
+        so many heaviest of those seen up to its level. 256 by default.
     """
 
     n_probes: int = 32
@@ -46,23 +60,51 @@ class SamplingConfig:
     max_new_tokens: int = 5
     seed: int = 0
     mode: str = "sample"
+    min_mass: float | None = None
+    max_nodes: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("n_probes", 1), ("chars", 1), ("max_new_tokens", 1), ("seed", 0)):
             object.__setattr__(self, name, whole_number(getattr(self, name), name, least))
-        try:
-            temperature = float(self.temperature)
-        except (TypeError, ValueError):
-            temperature = math.nan
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise InputError(f"temperature must be a number above 0, not {self.temperature!r}")
-        object.__setattr__(self, "temperature", temperature)
-        if self.mode != "sample":
-            raise InputError(f"unknown mode {self.mode!r}; known: 'sample'")
+        object.__setattr__(self, "temperature", _positive(self.temperature, "temperature"))
+        if self.mode not in MODES:
+            known = ", ".join(map(repr, MODES))
+            raise InputError(f"unknown mode {self.mode!r}; known: {known}")
+        self._settle("min_mass", ("exact", "hybrid"), MIN_MASS.get(self.mode))
+        self._settle("max_nodes", ("exact",), MAX_NODES)
+        if self.min_mass is not None:
+            object.__setattr__(self, "min_mass", _positive(self.min_mass, "min_mass"))
+            if self.min_mass >= 1:
+                raise InputError(f"min_mass must be below 1, not {self.min_mass!r}")
+        if self.max_nodes is not None:
+            object.__setattr__(self, "max_nodes", whole_number(self.max_nodes, "max_nodes", 1))
+
+    def _settle(self, name: str, modes: tuple[str, ...], default: float | None) -> None:
+        """Fill in an option that only some modes have; refuse it in the others."""
+        given = getattr(self, name)
+        if self.mode in modes:
+            object.__setattr__(self, name, default if given is None else given)
+        elif given is not None:
+            raise InputError(f"{name} is an option of mode {' or '.join(modes)}, not {self.mode}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON types, in a fixed order."""
-        return asdict(self)
+        """What the result depends on, as JSON types, in a fixed order."""
+        unused = {"n_probes", "seed"} if self.mode == "exact" else set()
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in unused and value is not None
+        }
+
+
+def _positive(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise InputError(f"{name} must be a number above 0, not {value!r}")
+    return number
 
 
 @dataclass(frozen=True)
@@ -103,6 +145,29 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What logits alone tell of one gene.
+
+    Parameters
+    ----------
+    probabilities : mapping of str to float
+        Of texts, as far as a store's allele rules read them.
+    undecided : float
+        The mass that the gene's completions were drawn inside; 0 where none were.
+    pruned : float
+        The mass that was neither worked out nor drawn: how far the probabilities
+        of all alleles together may be too small.
+    nodes : int
+        Sequences of tokens whose logits were computed.
+    """
+
+    probabilities: Mapping[str, float]
+    undecided: float
+    pruned: float
+    nodes: int = 1
+
+
+@dataclass(frozen=True)
 class Population:
     """What one model said.
 
@@ -113,10 +178,14 @@ class Population:
     facts : mapping
         JSON types worth keeping beside it: the first token ids of a prompt,
         whether BOS was added. No times, hosts or paths.
+    decided : sequence of Decided, optional
+        Of each gene, in modes other than ``"sample"``; the completions of a
+        gene are then drawn inside its undecided mass.
     """
 
     completions: list[list[str]]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    decided: Sequence[Decided] | None = None
 
 
 class Sampler(Protocol):
@@ -135,7 +204,10 @@ class Sampler(Protocol):
     def sample(
         self, genome: Genome, config: SamplingConfig, progress: Progress | None = None
     ) -> Population:
-        """Draw ``config.n_probes`` completions of every gene, loading weights if need be."""
+        """Read the alleles of every gene as ``config.mode`` says, loading weights if need be.
+
+        A backend without logits refuses the modes other than ``"sample"``.
+        """
         ...
 
     def close(self) -> None:
