@@ -3,8 +3,8 @@
 A node is a sequence of new tokens that does not yet decide the allele; its mass is the
 product of its tokens' probabilities. A token that ends the completion, or makes it long
 enough, turns its share of a node's mass into a leaf: a text with a probability. What is
-not followed is pruned: tokens whose mass is below `TreeRule.min_mass`, and nodes beyond
-the budget. Masses are float64; the logits are the model's own.
+not followed is pruned: nodes whose mass is below `TreeRule.min_mass` or beyond the budget,
+and texts that are less likely still. Masses are float64; the logits are the model's own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import torch
 from pyphylo.sampling._batches import run_batches
 from pyphylo.sampling._decode import DRAW_CELLS, Job, follow
 from pyphylo.sampling._forward import Branches, Forward
-from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule, finished_text
+from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule
 from pyphylo.sampling._token_text import TokenText
+from pyphylo.sampling._vocabulary import Split, Vocabulary
 from pyphylo.sampling.base import Decided
 
 __all__ = ["TreeJob", "TreeRule", "run_hybrid", "run_trees"]
@@ -37,7 +38,8 @@ class TreeRule:
     ----------
     stop : StopRule
     min_mass : float
-        Tokens whose mass is below are pruned.
+        Nodes whose mass is below are pruned; of texts after a node, which cost no
+        forward pass, those below a tenth of it.
     max_nodes : int
         A node is expanded if it is among so many heaviest of those seen in its
         gene, up to its own level.
@@ -46,6 +48,11 @@ class TreeRule:
     stop: StopRule
     min_mass: float
     max_nodes: int
+
+    @property
+    def least_leaf(self) -> float:
+        """Texts below are pruned."""
+        return self.min_mass / 10
 
 
 @dataclass(frozen=True)
@@ -90,26 +97,17 @@ class _Node:
 class _Cells:
     """The leaves of each job so far."""
 
-    def __init__(self, n: int, chars: int) -> None:
-        self._chars = chars
+    def __init__(self, n: int) -> None:
         self._leaves: list[dict[str, list[float]]] = [{} for _ in range(n)]
 
-    def add(self, job: int, said: str, mass: float) -> None:
+    def add(self, job: int, text: str, mass: float) -> None:
         """One more leaf of a job."""
-        self._leaves[job].setdefault(kept_text(said, self._chars), []).append(mass)
+        self._leaves[job].setdefault(text, []).append(mass)
 
     def probabilities(self, job: int) -> dict[str, float]:
         """Of each text, in the order of the texts; the sum does not depend on the order of work."""
         leaves = self._leaves[job]
         return {text: math.fsum(leaves[text]) for text in sorted(leaves)}
-
-
-def kept_text(said: str, chars: int) -> str:
-    """What any allele rule that a store admits reads of a completion: `chars` characters, and
-    the spaces and newlines before them.
-    """
-    body = said.lstrip(" ").lstrip("\n")
-    return said[: len(said) - len(body) + chars]
 
 
 def run_trees(
@@ -128,9 +126,10 @@ def run_trees(
     GeneLogitsError
         When logits are no distribution.
     """
+    vocabulary = Vocabulary(text, rule.stop)
 
     def work(batch: Sequence[TreeJob]) -> list[Decided]:
-        return _expand(forward, batch, text, rule)
+        return _expand(forward, batch, vocabulary, rule)
 
     run_batches(jobs, work, done, batch_tokens, same_length=not forward.pads, workers=workers)
 
@@ -151,23 +150,24 @@ def run_hybrid(
     GeneLogitsError
         When logits are no distribution.
     """
+    vocabulary = Vocabulary(text, rule.stop)
 
     def work(batch: Sequence[Job]) -> list[tuple[list[str], Decided]]:
-        return _decide_and_draw(forward, batch, text, rule)
+        return _decide_and_draw(forward, batch, text, vocabulary, rule)
 
     run_batches(jobs, work, done, batch_tokens, same_length=not forward.pads, workers=workers)
 
 
 @torch.inference_mode()
 def _expand(
-    forward: Forward, jobs: Sequence[TreeJob], text: TokenText, rule: TreeRule
+    forward: Forward, jobs: Sequence[TreeJob], vocabulary: Vocabulary, rule: TreeRule
 ) -> list[Decided]:
     """The trees of one batch, a level at a time.
 
     Invariant: after level `t` each node of at least `min_mass` with fewer than `t` tokens is
     expanded or pruned for good, and `nodes` are those of `t` tokens.
     """
-    cells = _Cells(len(jobs), rule.stop.chars)
+    cells = _Cells(len(jobs))
     budgets = [_Budget(rule.max_nodes) for _ in jobs]
     expanded = [0] * len(jobs)
     levels = _Levels(forward, [job.prompt for job in jobs], sum(job.rows for job in jobs))
@@ -175,12 +175,14 @@ def _expand(
     while nodes:
         children: list[_Node] = []
         for part, logits in levels.logits(nodes):
-            for node in _children(part, logits, jobs, rule):
-                said = finished_text(jobs[node.job].prompt, node.prefix, text, rule.stop)
-                if said is None:
-                    children.append(node)
-                else:
-                    cells.add(node.job, said, node.mass)
+            for first, masses in _masses(part, logits, jobs, rule):
+                parents = part[first : first + len(masses)]
+                split = _split(parents, masses, jobs, vocabulary, rule)
+                for row, said, mass in split.leaves:
+                    cells.add(parents[row].job, said, mass)
+                for row, token, mass in split.nodes:
+                    parent = parents[row]
+                    children.append(_Node(parent.job, (*parent.prefix, token), mass))
         for node in nodes:
             expanded[node.job] += 1
         nodes = _heaviest(children, budgets)
@@ -194,58 +196,66 @@ def _expand(
 
 @torch.inference_mode()
 def _decide_and_draw(
-    forward: Forward, jobs: Sequence[Job], text: TokenText, rule: TreeRule
+    forward: Forward,
+    jobs: Sequence[Job],
+    text: TokenText,
+    vocabulary: Vocabulary,
+    rule: TreeRule,
 ) -> list[tuple[list[str], Decided]]:
     """The probes of one batch, drawn inside what the first tokens leave undecided.
 
-    Which tokens decide depends on the logits alone, never on a draw: so the draws are
-    independent and conditional on the rest.
+    Which tokens decide depends on the logits alone, never on a draw: given the decided
+    probabilities, draws are independent and of the distribution of the rest.
     """
     branches = forward.start([job.prompt for job in jobs])
-    cells = _Cells(len(jobs), rule.stop.chars)
-    logits = branches.logits.clone()
+    cells = _Cells(len(jobs))
     roots = [_Node(job, (), 1.0) for job in range(len(jobs))]
-    decided: list[list[int]] = [[] for _ in jobs]
-    for node in _children(roots, branches.logits, jobs, rule):
-        said = finished_text(jobs[node.job].prompt, node.prefix, text, rule.stop)
-        if said is not None:
-            cells.add(node.job, said, node.mass)
-            decided[node.job].append(node.prefix[0])
-    masses = []
-    for job, tokens in enumerate(decided):
-        shares = _shares(logits[job : job + 1], rule.stop.temperature)
-        shares[0, tokens] = 0.0
-        masses.append(float(shares.sum()))
-        logits[job, tokens] = -math.inf
-    rows = [job for job, mass in enumerate(masses) if mass > 0]
-    drawn = follow(branches, logits[rows], jobs, rows, text, rule.stop)
+    rest = branches.logits.clone()
+    left = [0.0] * len(jobs)
+    for first, masses in _masses(roots, branches.logits, jobs, rule):
+        part = slice(first, first + len(masses))
+        taken = torch.zeros_like(masses, dtype=torch.bool)
+        for row, said, mass in _split(roots[part], masses, jobs, vocabulary, rule, taken).leaves:
+            cells.add(first + row, said, mass)
+        left[part] = masses.masked_fill_(taken, 0.0).sum(dim=1).tolist()
+        rest[part].masked_fill_(taken.to(rest.device), -math.inf)
+    rows = [job for job, mass in enumerate(left) if mass > 0]
+    drawn = follow(branches, rest[rows], jobs, rows, text, rule.stop)
     return [
         (drawn[job], Decided(cells.probabilities(job), undecided=mass, pruned=0.0))
-        for job, mass in enumerate(masses)
+        for job, mass in enumerate(left)
     ]
 
 
-def _children(
+def _masses(
     nodes: Sequence[_Node],
     logits: torch.Tensor,
     jobs: Sequence[Job] | Sequence[TreeJob],
     rule: TreeRule,
-) -> Iterator[_Node]:
-    """Each node with each next token that gives at least `min_mass`; row `i` is of node `i`."""
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Masses of nodes with each next token, some nodes at a time; row `i` is of node `i`."""
     chunk = max(1, DRAW_CELLS // logits.shape[1])
-    for start in range(0, len(nodes), chunk):
-        part = nodes[start : start + chunk]
+    for first in range(0, len(nodes), chunk):
+        part = nodes[first : first + chunk]
         try:
-            masses = _shares(logits[start : start + chunk], rule.stop.temperature)
+            masses = _shares(logits[first : first + chunk], rule.stop.temperature)
         except BadLogitsError as error:
             raise GeneLogitsError(jobs[part[error.row].job].gene) from None
-        masses *= torch.tensor(
-            [[node.mass] for node in part], dtype=torch.float64, device=masses.device
-        )
-        rows, tokens = torch.nonzero(masses >= rule.min_mass, as_tuple=True)
-        found = zip(rows.tolist(), tokens.tolist(), masses[rows, tokens].tolist(), strict=True)
-        for row, token, mass in found:
-            yield _Node(part[row].job, (*part[row].prefix, token), mass)
+        yield first, masses.mul_(masses.new_tensor([[node.mass] for node in part]))
+
+
+def _split(
+    nodes: Sequence[_Node],
+    masses: torch.Tensor,
+    jobs: Sequence[Job] | Sequence[TreeJob],
+    vocabulary: Vocabulary,
+    rule: TreeRule,
+    taken: torch.Tensor | None = None,
+) -> Split:
+    """What becomes of those masses."""
+    prompts = [jobs[node.job].prompt for node in nodes]
+    prefixes = [node.prefix for node in nodes]
+    return vocabulary.split(prompts, prefixes, masses, rule.least_leaf, rule.min_mass, taken)
 
 
 def _shares(logits: torch.Tensor, temperature: float) -> torch.Tensor:

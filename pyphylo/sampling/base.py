@@ -16,8 +16,8 @@ from pyphylo.genome import Genome
 __all__ = ["Decided", "ModelIdentity", "Population", "Progress", "Sampler", "SamplingConfig"]
 
 MODES = ("sample", "exact", "hybrid")
-MIN_MASS = {"exact": 1e-4, "hybrid": 1e-4}
-"""Below it, a token's probability is pruned (exact) or left to the draws (hybrid)."""
+MIN_MASS = {"exact": 1e-4, "hybrid": 1e-3}
+"""Of a tenth of it, texts are worked out: see `SamplingConfig`."""
 MAX_NODES = 256
 
 Progress = Callable[[int], None]
@@ -47,8 +47,10 @@ class SamplingConfig:
         with completions drawn inside the rest, `n_probes` of them. ``"exact"``
         draws nothing: neither `n_probes` nor `seed` is part of its key.
     min_mass : float, optional
-        In modes ``"exact"`` and ``"hybrid"``, the least probability that is
-        worked out: tokens below are pruned, or left to the draws. 1e-4 by default.
+        In modes ``"exact"`` and ``"hybrid"``. The least probability of tokens that
+        are followed by more; of what they make of the completion, a tenth of it is
+        the least that is worked out. What is less likely is pruned, or left to the
+        draws. 1e-4 by default, 1e-3 in ``"hybrid"``.
     max_nodes : int, optional
         In mode ``"exact"``, nodes of a gene's tree: one is expanded if it is among
         so many heaviest of those seen up to its level. 256 by default.
