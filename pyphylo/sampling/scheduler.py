@@ -64,6 +64,8 @@ def sample(
     seed: int = 0,
     device: str = "auto",
     resume: bool = True,
+    min_mass: float | None = None,
+    max_nodes: int | None = None,
     **options: Any,
 ) -> SampleStore:
     """Sample populations of models into a store.
@@ -78,7 +80,7 @@ def sample(
         The mathematics genome that ships with pyphylo, by default.
     store : path
         A folder: absent, empty, or a store of this genome and configuration.
-    n_probes, mode, temperature, chars, max_new_tokens, seed
+    n_probes, mode, temperature, chars, max_new_tokens, seed, min_mass, max_nodes
         See `SamplingConfig`.
     backend : str
         A registered backend.
@@ -113,7 +115,9 @@ def sample(
         raise InputError(
             "the genome has genes without a prompt (it was imported): give one with prompts"
         )
-    config = SamplingConfig(n_probes, temperature, chars, max_new_tokens, seed, mode)
+    config = SamplingConfig(
+        n_probes, temperature, chars, max_new_tokens, seed, mode, min_mass, max_nodes
+    )
     named = dict(models) if isinstance(models, Mapping) else name_models(models)
     check_names(named, "model")
     if not named:
