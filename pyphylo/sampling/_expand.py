@@ -217,7 +217,9 @@ def _decide_and_draw(
         taken = torch.zeros_like(masses, dtype=torch.bool)
         for row, said, mass in _split(roots[part], masses, jobs, vocabulary, rule, taken).leaves:
             cells.add(first + row, said, mass)
-        left[part] = masses.masked_fill_(taken, 0.0).sum(dim=1).tolist()
+        # Where nothing is decided the cell is a sampled one, of no less than all mass.
+        open_mass = masses.masked_fill_(taken, 0.0).sum(dim=1)
+        left[part] = torch.where(taken.any(dim=1), open_mass, 1.0).tolist()
         rest[part].masked_fill_(taken.to(rest.device), -math.inf)
     rows = [job for job, mass in enumerate(left) if mass > 0]
     drawn = follow(branches, rest[rows], jobs, rows, text, rule.stop)
