@@ -134,7 +134,9 @@ def test_genes_of_a_mixture_are_resampled(tmp_path):
     tables = [pp.AlleleTable.from_store(make(tmp_path, m)) for m in CONFIGS]
     whole = tables[0].append(tables[1]).append(tables[2])
     weights = np.array([[2, 0], [1, 1]])
-    doubled, plain = pp.resample_similarity(whole, weights=weights, estimator="unbiased", dtype="float64").array()
+    doubled, plain = pp.resample_similarity(
+        whole, weights=weights, estimator="unbiased", dtype="float64"
+    ).array()
     only_g = pp.nei_similarity(whole.select(genes=["g"]), estimator="unbiased").values
     np.testing.assert_allclose(doubled, only_g[np.triu_indices(3, 1)], rtol=1e-12)
     both = pp.nei_similarity(whole, estimator="unbiased").values
@@ -228,12 +230,12 @@ def test_what_a_key_is_made_of():
     ("options", "message"),
     [
         ({"mode": "guess"}, "unknown mode 'guess'; known: 'sample', 'exact', 'hybrid'"),
-        ({"mode": "hybrid", "max_nodes": 3}, "max_nodes is an option of mode exact, not hybrid"),
+        ({"max_nodes": 3}, "max_nodes is an option of mode exact or hybrid, not sample"),
         ({"min_mass": 0.1}, "min_mass is an option of mode exact or hybrid, not sample"),
         ({"mode": "exact", "min_mass": 0}, "min_mass must be a number above 0, not 0"),
         ({"mode": "exact", "min_mass": "x"}, "min_mass must be a number above 0, not 'x'"),
         ({"mode": "exact", "min_mass": 1}, "min_mass must be below 1, not 1"),
-        ({"mode": "exact", "max_nodes": 0}, "max_nodes"),
+        ({"mode": "exact", "max_nodes": -1}, "max_nodes"),
     ],
 )
 def test_bad_settings(options, message):

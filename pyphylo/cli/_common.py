@@ -83,7 +83,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         choices=("sample", "exact", "hybrid"),
         default="sample",
         help="draw completions (default); work out the alleles' probabilities from logits; or "
-        "work out what the first token decides, and draw the rest",
+        "work out what a few tokens decide, and draw the rest",
     )
     group.add_argument(
         "--min-mass",
@@ -92,7 +92,11 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="exact and hybrid: least probability that is looked into (default 1e-4, 1e-3)",
     )
     group.add_argument(
-        "--max-nodes", type=positive, metavar="N", help="exact: a gene's heaviest (default 256)"
+        "--max-nodes",
+        type=whole,
+        metavar="N",
+        help="exact and hybrid: the heaviest starts of a gene that are looked into "
+        "(default 256, 16)",
     )
     group.add_argument("--seed", type=whole, default=0, metavar="N", help="default 0")
     group.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1.0")

@@ -9,8 +9,9 @@ and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from pyphylo.sampling._forward import Branches, Forward
 from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule, finished_text
 from pyphylo.sampling._token_text import TokenText
 
-__all__ = ["DRAW_CELLS", "Job", "draw_tokens", "follow", "run_jobs"]
+__all__ = ["DRAW_CELLS", "Job", "Weights", "draw_tokens", "follow", "run_jobs", "token_weights"]
 
 DRAW_CELLS = 1 << 23
 """Probabilities turned into float64 at once (64 MiB)."""
@@ -61,6 +62,10 @@ class Job:
         for start in range(0, len(self.uniforms), rows):
             part = self.uniforms[start : start + rows]
             yield replace(self, first=self.first + start, uniforms=part)
+
+
+Weights: TypeAlias = Mapping[tuple[int, ...], torch.Tensor]
+"""Unnormalised token probabilities (float64) after some prefixes of new tokens."""
 
 
 @dataclass(frozen=True)
@@ -114,45 +119,47 @@ def _complete(
 ) -> list[list[str]]:
     """The completions of one batch."""
     branches = forward.start([job.prompt for job in jobs])
-    return follow(branches, branches.logits, jobs, range(len(jobs)), text, rule)
+    return follow(branches, jobs, text, rule, [{}] * len(jobs))
 
 
 def follow(
     branches: Branches,
-    logits: torch.Tensor,
     jobs: Sequence[Job],
-    rows: Iterable[int],
     text: TokenText,
     rule: StopRule,
+    weights: Sequence[Weights | None],
 ) -> list[list[str]]:
-    """Draw the completions of some jobs, whose prompts are rows of `branches`.
+    """Draw the completions of jobs, whose prompts are the rows of `branches`.
 
-    Invariant: after step `t` every probe of those jobs is either in `completions` or in
-    exactly one open node, whose prefix is its first `t + 1` tokens.
+    Invariant: after step `t` every probe is either in `completions` or in exactly one open
+    node, whose prefix is its first `t + 1` tokens.
 
     Parameters
     ----------
     branches : Branches
         Row `i` ends with the prompt of job `i`.
-    logits : tensor, shape (len(rows), vocabulary)
-        What first tokens are drawn from.
     jobs : sequence of Job
-    rows : iterable of int
-        Which jobs; the others' completions are left out.
     text : TokenText
     rule : StopRule
+    weights : sequence of mapping or None, one a job
+        After some of its prefixes, what tokens are drawn by, in place of the
+        logits. Of a job that has None, nothing is drawn.
 
     Returns
     -------
     list of list of str
-        The completions of every job, none where it was left out.
+        The completions of every job.
     """
-    nodes = [_Node(job=i, row=i, prefix=(), probes=np.arange(len(jobs[i].uniforms))) for i in rows]
+    nodes = [
+        _Node(job=i, row=i, prefix=(), probes=np.arange(len(job.uniforms)))
+        for i, job in enumerate(jobs)
+        if weights[i] is not None
+    ]
     completions: list[list[str]] = [[] for _ in jobs]
     for node in nodes:
         completions[node.job] = [""] * len(node.probes)
     while nodes:
-        children = _grow(logits, nodes, jobs, rule)
+        children = _grow(branches.logits, nodes, jobs, rule, weights)
         nodes = []
         for child in children:
             said = finished_text(jobs[child.job].prompt, child.prefix, text, rule)
@@ -164,22 +171,37 @@ def follow(
         if not nodes:
             break
         branches.advance([node.row for node in nodes], [node.prefix[-1] for node in nodes])
-        logits = branches.logits
         nodes = [replace(node, row=row) for row, node in enumerate(nodes)]
     return completions
 
 
 def _grow(
-    logits: torch.Tensor, nodes: Sequence[_Node], jobs: Sequence[Job], rule: StopRule
+    logits: torch.Tensor,
+    nodes: Sequence[_Node],
+    jobs: Sequence[Job],
+    rule: StopRule,
+    weights: Sequence[Weights | None],
 ) -> list[_Node]:
     """Draw one token for every probe of every node; equal tokens of a node are one child."""
     draws = [jobs[node.job].uniforms[node.probes, len(node.prefix)] for node in nodes]
+    given = [(weights[node.job] or {}).get(node.prefix) for node in nodes]
+    plain = [i for i, row in enumerate(given) if row is None]
+    rows = [nodes[i].row for i in plain]
     try:
-        drawn = draw_tokens(logits, rule.temperature, draws)
+        found = draw_tokens(
+            logits if len(rows) == len(logits) else logits[rows],
+            rule.temperature,
+            [draws[i] for i in plain],
+        )
     except BadLogitsError as error:
-        raise GeneLogitsError(jobs[nodes[error.row].job].gene) from None
+        raise GeneLogitsError(jobs[nodes[plain[error.row]].job].gene) from None
+    drawn = dict(zip(plain, found, strict=True))
+    for i, row in enumerate(given):
+        if row is not None:
+            (drawn[i],) = _quantiles(_cumulative(row[None]), [draws[i]])
     children = []
-    for node, tokens in zip(nodes, drawn, strict=True):
+    for i, node in enumerate(nodes):
+        tokens = drawn[i]
         for token in np.unique(tokens):
             children.append(
                 replace(
@@ -218,28 +240,38 @@ def draw_tokens(
     drawn: list[NDArray[np.int64]] = []
     for start in range(0, len(uniforms), chunk):
         part = uniforms[start : start + chunk]
-        cdf = _cumulative(logits[start : start + chunk], temperature)
-        totals = cdf[:, -1:]
-        bad = torch.nonzero(~torch.isfinite(totals[:, 0]))
+        cdf = _cumulative(token_weights(logits[start : start + chunk], temperature))
+        bad = torch.nonzero(~torch.isfinite(cdf[:, -1]))
         if len(bad):
             raise BadLogitsError(start + int(bad[0, 0]))
-        targets = torch.as_tensor(_rectangle(part), device=cdf.device) * totals
-        # u <= 1 - 2**-53, so u * total rounds below the total and a possible token is found.
-        found = torch.searchsorted(cdf, targets, right=True).cpu().numpy()
-        drawn.extend(row[: len(u)] for row, u in zip(found, part, strict=True))
+        drawn.extend(_quantiles(cdf, part))
     return drawn
 
 
-def _cumulative(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Running sums of unnormalised probabilities, in float64; impossible tokens add nothing."""
+def token_weights(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Unnormalised probabilities in float64, the largest 1; NaN where they are none."""
     device = torch.device("cpu") if logits.device.type == "mps" else logits.device
     weights = logits.to(device=device, dtype=torch.float64)
-    weights = ((weights - weights.amax(dim=-1, keepdim=True)) / temperature).exp_()
+    return ((weights - weights.amax(dim=-1, keepdim=True)) / temperature).exp_()
+
+
+def _cumulative(weights: torch.Tensor) -> torch.Tensor:
+    """Running sums; impossible tokens add nothing."""
     cdf = weights.cumsum(dim=-1)
     if cdf.is_cuda:
         # A parallel sum rounds in any order, so it may rise where nothing is added.
         cdf = cdf.masked_fill_(weights == 0, 0.0).cummax(dim=-1).values
     return cdf
+
+
+def _quantiles(
+    cdf: torch.Tensor, uniforms: Sequence[NDArray[np.float64]]
+) -> list[NDArray[np.int64]]:
+    """The tokens of each row in whose stretch of the running sums the draws fall."""
+    targets = torch.as_tensor(_rectangle(uniforms), device=cdf.device) * cdf[:, -1:]
+    # u <= 1 - 2**-53, so u * total rounds below the total and a possible token is found.
+    found = torch.searchsorted(cdf, targets, right=True).cpu().numpy()
+    return [row[: len(u)] for row, u in zip(found, uniforms, strict=True)]
 
 
 def _rectangle(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Allele probabilities from logits: the tree of tokens, and what its first level decides.
+"""Allele probabilities from logits: the tree of tokens, and draws inside what it leaves open.
 
 A node is a sequence of new tokens that does not yet decide the allele; its mass is the
 product of its tokens' probabilities. A token that ends the completion, or makes it long
@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from pyphylo.sampling._batches import run_batches
-from pyphylo.sampling._decode import DRAW_CELLS, Job, follow
+from pyphylo.sampling._decode import DRAW_CELLS, Job, follow, token_weights
 from pyphylo.sampling._forward import Branches, Forward
-from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule
+from pyphylo.sampling._stop import GeneLogitsError, StopRule
 from pyphylo.sampling._token_text import TokenText
-from pyphylo.sampling._vocabulary import Split, Vocabulary
+from pyphylo.sampling._vocabulary import Vocabulary
 from pyphylo.sampling.base import Decided
 
 __all__ = ["TreeJob", "TreeRule", "run_hybrid", "run_trees"]
@@ -42,7 +42,7 @@ class TreeRule:
         forward pass, those below a tenth of it.
     max_nodes : int
         A node is expanded if it is among so many heaviest of those seen in its
-        gene, up to its own level.
+        gene, up to its own level; the prompt's own logits are always looked at.
     """
 
     stop: StopRule
@@ -95,9 +95,10 @@ class _Node:
 
 
 class _Cells:
-    """The leaves of each job so far."""
+    """The leaves of each job so far, and how many nodes were expanded."""
 
     def __init__(self, n: int) -> None:
+        self.nodes = [0] * n
         self._leaves: list[dict[str, list[float]]] = [{} for _ in range(n)]
 
     def add(self, job: int, text: str, mass: float) -> None:
@@ -143,7 +144,7 @@ def run_hybrid(
     done: Callable[[Job, tuple[list[str], Decided]], None],
     workers: int = 1,
 ) -> None:
-    """What first tokens decide, and probes drawn inside the rest; see `run_batches`.
+    """What a small tree decides, and probes drawn inside the rest; see `run_batches`.
 
     Raises
     ------
@@ -162,35 +163,14 @@ def run_hybrid(
 def _expand(
     forward: Forward, jobs: Sequence[TreeJob], vocabulary: Vocabulary, rule: TreeRule
 ) -> list[Decided]:
-    """The trees of one batch, a level at a time.
-
-    Invariant: after level `t` each node of at least `min_mass` with fewer than `t` tokens is
-    expanded or pruned for good, and `nodes` are those of `t` tokens.
-    """
-    cells = _Cells(len(jobs))
-    budgets = [_Budget(rule.max_nodes) for _ in jobs]
-    expanded = [0] * len(jobs)
+    """The trees of one batch."""
     levels = _Levels(forward, [job.prompt for job in jobs], sum(job.rows for job in jobs))
-    nodes = [_Node(job, (), 1.0) for job in range(len(jobs))]
-    while nodes:
-        children: list[_Node] = []
-        for part, logits in levels.logits(nodes):
-            for first, masses in _masses(part, logits, jobs, rule):
-                parents = part[first : first + len(masses)]
-                split = _split(parents, masses, jobs, vocabulary, rule)
-                for row, said, mass in split.leaves:
-                    cells.add(parents[row].job, said, mass)
-                for row, token, mass in split.nodes:
-                    parent = parents[row]
-                    children.append(_Node(parent.job, (*parent.prefix, token), mass))
-        for node in nodes:
-            expanded[node.job] += 1
-        nodes = _heaviest(children, budgets)
+    cells = _walk(levels, jobs, vocabulary, rule, None)
     results = []
-    for job, count in enumerate(expanded):
+    for job in range(len(jobs)):
         found = cells.probabilities(job)
         pruned = max(0.0, 1.0 - math.fsum(found.values()))
-        results.append(Decided(found, undecided=0.0, pruned=pruned, nodes=count))
+        results.append(Decided(found, undecided=0.0, pruned=pruned, nodes=cells.nodes[job]))
     return results
 
 
@@ -202,31 +182,76 @@ def _decide_and_draw(
     vocabulary: Vocabulary,
     rule: TreeRule,
 ) -> list[tuple[list[str], Decided]]:
-    """The probes of one batch, drawn inside what the first tokens leave undecided.
+    """The probes of one batch, drawn inside what the tree leaves undecided.
 
-    Which tokens decide depends on the logits alone, never on a draw: given the decided
+    What the tree decides depends on the logits alone, never on a draw: given the decided
     probabilities, draws are independent and of the distribution of the rest.
     """
-    branches = forward.start([job.prompt for job in jobs])
-    cells = _Cells(len(jobs))
-    roots = [_Node(job, (), 1.0) for job in range(len(jobs))]
-    rest = branches.logits.clone()
-    left = [0.0] * len(jobs)
-    for first, masses in _masses(roots, branches.logits, jobs, rule):
-        part = slice(first, first + len(masses))
-        taken = torch.zeros_like(masses, dtype=torch.bool)
-        for row, said, mass in _split(roots[part], masses, jobs, vocabulary, rule, taken).leaves:
-            cells.add(first + row, said, mass)
+    levels = _Levels(forward, [job.prompt for job in jobs], sum(job.rows for job in jobs))
+    weights: list[dict[tuple[int, ...], torch.Tensor]] = [{} for _ in jobs]
+    cells = _walk(levels, jobs, vocabulary, rule, weights)
+    decided = []
+    for job, rows in enumerate(weights):
+        found = cells.probabilities(job)
         # Where nothing is decided the cell is a sampled one, of no less than all mass.
-        open_mass = masses.masked_fill_(taken, 0.0).sum(dim=1)
-        left[part] = torch.where(taken.any(dim=1), open_mass, 1.0).tolist()
-        rest[part].masked_fill_(taken.to(rest.device), -math.inf)
-    rows = [job for job, mass in enumerate(left) if mass > 0]
-    drawn = follow(branches, rest[rows], jobs, rows, text, rule.stop)
-    return [
-        (drawn[job], Decided(cells.probabilities(job), undecided=mass, pruned=0.0))
-        for job, mass in enumerate(left)
+        left = _pass_up(rows) if found else 1.0
+        decided.append(Decided(found, undecided=left, pruned=0.0, nodes=cells.nodes[job]))
+    some = [
+        rows if cell.undecided > 0 else None for rows, cell in zip(weights, decided, strict=True)
     ]
+    drawn = follow(levels.prompts, jobs, text, rule.stop, some)
+    return list(zip(drawn, decided, strict=True))
+
+
+def _pass_up(weights: dict[tuple[int, ...], torch.Tensor]) -> float:
+    """Give each token that leads to an expanded node what that node has left; returns all of it.
+
+    Drawing by these weights, from the prompt on, is drawing from the undecided mass.
+    """
+    for prefix in sorted(weights, key=len, reverse=True):
+        if prefix:
+            weights[prefix[:-1]][prefix[-1]] = weights[prefix].sum()
+    return float(weights[()].sum())
+
+
+def _walk(
+    levels: _Levels,
+    jobs: Sequence[Job] | Sequence[TreeJob],
+    vocabulary: Vocabulary,
+    rule: TreeRule,
+    weights: Sequence[dict[tuple[int, ...], torch.Tensor]] | None,
+) -> _Cells:
+    """The leaves of all jobs, a level at a time.
+
+    Invariant: after level `t` each node of at least `min_mass` with fewer than `t` tokens is
+    expanded or pruned for good, and `nodes` are those of `t` tokens. In `weights`, if given, is
+    for each expanded node the mass of every next token that is in no leaf.
+    """
+    cells = _Cells(len(jobs))
+    budgets = [_Budget(rule.max_nodes) for _ in jobs]
+    nodes = [_Node(job, (), 1.0) for job in range(len(jobs))]
+    while nodes:
+        children: list[_Node] = []
+        for part, logits in levels.logits(nodes):
+            for parents, masses in _masses(part, logits, jobs, rule):
+                taken = None if weights is None else torch.zeros_like(masses, dtype=torch.bool)
+                prompts = [jobs[node.job].prompt for node in parents]
+                prefixes = [node.prefix for node in parents]
+                split = vocabulary.split(
+                    prompts, prefixes, masses, rule.least_leaf, rule.min_mass, taken
+                )
+                for row, said, mass in split.leaves:
+                    cells.add(parents[row].job, said, mass)
+                for row, token, mass in split.nodes:
+                    children.append(_Node(parents[row].job, (*prefixes[row], token), mass))
+                if weights is not None and taken is not None:
+                    masses.masked_fill_(taken, 0.0)
+                    for node, rest in zip(parents, masses, strict=True):
+                        weights[node.job][node.prefix] = rest
+        for node in nodes:
+            cells.nodes[node.job] += 1
+        nodes = _heaviest(children, budgets)
+    return cells
 
 
 def _masses(
@@ -234,48 +259,20 @@ def _masses(
     logits: torch.Tensor,
     jobs: Sequence[Job] | Sequence[TreeJob],
     rule: TreeRule,
-) -> Iterator[tuple[int, torch.Tensor]]:
-    """Masses of nodes with each next token, some nodes at a time; row `i` is of node `i`."""
+) -> Iterator[tuple[Sequence[_Node], torch.Tensor]]:
+    """Some nodes at a time with the masses of each with each next token, a row a node.
+
+    `logits` has a row a node as well.
+    """
     chunk = max(1, DRAW_CELLS // logits.shape[1])
     for first in range(0, len(nodes), chunk):
         part = nodes[first : first + chunk]
-        try:
-            masses = _shares(logits[first : first + chunk], rule.stop.temperature)
-        except BadLogitsError as error:
-            raise GeneLogitsError(jobs[part[error.row].job].gene) from None
-        yield first, masses.mul_(masses.new_tensor([[node.mass] for node in part]))
-
-
-def _split(
-    nodes: Sequence[_Node],
-    masses: torch.Tensor,
-    jobs: Sequence[Job] | Sequence[TreeJob],
-    vocabulary: Vocabulary,
-    rule: TreeRule,
-    taken: torch.Tensor | None = None,
-) -> Split:
-    """What becomes of those masses."""
-    prompts = [jobs[node.job].prompt for node in nodes]
-    prefixes = [node.prefix for node in nodes]
-    return vocabulary.split(prompts, prefixes, masses, rule.least_leaf, rule.min_mass, taken)
-
-
-def _shares(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Token probabilities in float64.
-
-    Raises
-    ------
-    BadLogitsError
-        When a row is no distribution.
-    """
-    device = torch.device("cpu") if logits.device.type == "mps" else logits.device
-    weights = logits.to(device=device, dtype=torch.float64)
-    weights = ((weights - weights.amax(dim=-1, keepdim=True)) / temperature).exp_()
-    totals = weights.sum(dim=-1, keepdim=True)
-    bad = torch.nonzero(~torch.isfinite(totals[:, 0]))
-    if len(bad):
-        raise BadLogitsError(int(bad[0, 0]))
-    return weights.div_(totals)
+        masses = token_weights(logits[first : first + chunk], rule.stop.temperature)
+        totals = masses.sum(dim=1, keepdim=True)
+        bad = torch.nonzero(~torch.isfinite(totals[:, 0]))
+        if len(bad):
+            raise GeneLogitsError(jobs[part[int(bad[0, 0])].job].gene)
+        yield part, masses.mul_(masses.new_tensor([[node.mass] for node in part]) / totals)
 
 
 class _Budget:
@@ -290,12 +287,12 @@ class _Budget:
         entry = _weight(node)
         if len(self._heaviest) < self._most:
             heapq.heappush(self._heaviest, entry)
-        else:
+        elif self._most > 0:
             heapq.heappushpop(self._heaviest, entry)
 
     def affords(self, node: _Node) -> bool:
         """Whether a node that was seen is among the heaviest still."""
-        return _weight(node) >= self._heaviest[0]
+        return self._most > 0 and _weight(node) >= self._heaviest[0]
 
 
 def _weight(node: _Node) -> tuple[float, tuple[int, ...]]:
@@ -325,7 +322,7 @@ class _Levels:
 
     def __init__(self, forward: Forward, prompts: Sequence[Sequence[int]], max_rows: int) -> None:
         self._max_rows = max(max_rows, 1)
-        self._prompts = forward.start(prompts)
+        self.prompts = forward.start(prompts)
         self._last: _Rows | None = None
 
     def logits(self, nodes: Sequence[_Node]) -> Iterator[tuple[Sequence[_Node], torch.Tensor]]:
@@ -334,13 +331,13 @@ class _Levels:
         `nodes` are children of those of the call before, by job and prefix.
         """
         if not nodes[0].prefix:
-            yield nodes, self._prompts.logits
+            yield nodes, self.prompts.logits
             return
         rows, self._last = self._last, None
         for start in range(0, len(nodes), self._max_rows):
             part = nodes[start : start + self._max_rows]
             if rows is None or len(part) < len(nodes):
-                rows = _Rows.of_prompts(self._prompts.fork())
+                rows = _Rows.of_prompts(self.prompts.fork())
             rows.reach(part)
             yield part, rows.branches.logits
         if len(nodes) <= self._max_rows:

@@ -17,8 +17,7 @@ __all__ = ["Decided", "ModelIdentity", "Population", "Progress", "Sampler", "Sam
 
 MODES = ("sample", "exact", "hybrid")
 MIN_MASS = {"exact": 1e-4, "hybrid": 1e-3}
-"""Of a tenth of it, texts are worked out: see `SamplingConfig`."""
-MAX_NODES = 256
+MAX_NODES = {"exact": 256, "hybrid": 16}
 
 Progress = Callable[[int], None]
 """Called with the number of genes finished since the last call."""
@@ -43,8 +42,8 @@ class SamplingConfig:
         Fixes every random stream.
     mode : {"sample", "exact", "hybrid"}
         How alleles are read: from drawn completions; as probabilities, from the
-        tree of tokens; or as the probabilities of what the first token decides,
-        with completions drawn inside the rest, `n_probes` of them. ``"exact"``
+        tree of tokens; or as the probabilities of what the first tokens and a
+        small tree decide, with `n_probes` completions drawn inside the rest. ``"exact"``
         draws nothing: neither `n_probes` nor `seed` is part of its key.
     min_mass : float, optional
         In modes ``"exact"`` and ``"hybrid"``. The least probability of tokens that
@@ -52,8 +51,10 @@ class SamplingConfig:
         the least that is worked out. What is less likely is pruned, or left to the
         draws. 1e-4 by default, 1e-3 in ``"hybrid"``.
     max_nodes : int, optional
-        In mode ``"exact"``, nodes of a gene's tree: one is expanded if it is among
-        so many heaviest of those seen up to its level. 256 by default.
+        In modes ``"exact"`` and ``"hybrid"``. A node of a gene's tree, a start of
+        completions, is expanded if it is among so many heaviest of those seen up to
+        its level; with 0 the first token alone may decide. 256 by default, 16 in
+        ``"hybrid"``.
     """
 
     n_probes: int = 32
@@ -72,22 +73,23 @@ class SamplingConfig:
         if self.mode not in MODES:
             known = ", ".join(map(repr, MODES))
             raise InputError(f"unknown mode {self.mode!r}; known: {known}")
-        self._settle("min_mass", ("exact", "hybrid"), MIN_MASS.get(self.mode))
-        self._settle("max_nodes", ("exact",), MAX_NODES)
+        self._settle("min_mass", MIN_MASS)
+        self._settle("max_nodes", MAX_NODES)
         if self.min_mass is not None:
             object.__setattr__(self, "min_mass", _positive(self.min_mass, "min_mass"))
             if self.min_mass >= 1:
                 raise InputError(f"min_mass must be below 1, not {self.min_mass!r}")
         if self.max_nodes is not None:
-            object.__setattr__(self, "max_nodes", whole_number(self.max_nodes, "max_nodes", 1))
+            object.__setattr__(self, "max_nodes", whole_number(self.max_nodes, "max_nodes", 0))
 
-    def _settle(self, name: str, modes: tuple[str, ...], default: float | None) -> None:
+    def _settle(self, name: str, defaults: Mapping[str, float]) -> None:
         """Fill in an option that only some modes have; refuse it in the others."""
         given = getattr(self, name)
-        if self.mode in modes:
-            object.__setattr__(self, name, default if given is None else given)
+        if self.mode in defaults:
+            object.__setattr__(self, name, defaults[self.mode] if given is None else given)
         elif given is not None:
-            raise InputError(f"{name} is an option of mode {' or '.join(modes)}, not {self.mode}")
+            modes = " or ".join(defaults)
+            raise InputError(f"{name} is an option of mode {modes}, not {self.mode}")
 
     def to_dict(self) -> dict[str, Any]:
         """What the result depends on, as JSON types, in a fixed order."""

@@ -64,7 +64,7 @@ class _Heard:
         if config.min_mass is None:
             run_jobs(forward, jobs, text, stop, budget, self._drawn, workers)
             return
-        rule = TreeRule(stop, config.min_mass, config.max_nodes or 1)
+        rule = TreeRule(stop, config.min_mass, config.max_nodes or 0)
         if config.mode == "hybrid":
             run_hybrid(forward, jobs, text, rule, budget, self._drawn_inside, workers)
             return

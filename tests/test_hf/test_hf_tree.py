@@ -155,7 +155,7 @@ def hybrids(
 
     run_hybrid(
         calibrated_forward(model, PROMPTS), jobs, options.pop("text", TABLE),
-        TreeRule(stop, min_mass, 1), batch_tokens, done, **options,
+        TreeRule(stop, min_mass, options.pop("max_nodes", 0)), batch_tokens, done, **options,
     )  # fmt: skip
     return [(texts[i], cells[i]) for i in range(len(jobs))]
 
@@ -298,12 +298,19 @@ def chi_square(counts: collections.Counter[str], probabilities: dict[str, float]
 
 
 @pytest.mark.parametrize("text", [TABLE, NoTable()], ids=["table", "suffix"])
-def test_hybrid_cells_add_up(model: Any, paths: list[Paths], text: Any) -> None:
-    """What the first token decides is exact, the rest is drawn from what is left of it."""
+@pytest.mark.parametrize("max_nodes", [0, 1, 6, 30])
+def test_hybrid_cells_add_up(model: Any, paths: list[Paths], text: Any, max_nodes: int) -> None:
+    """What a small tree decides is exact, the rest is drawn from what is left of it."""
     n = 4000
-    for (said, cell), every in zip(hybrids(model, n, text=text), paths, strict=True):
-        first = {t: p for t, p in every.leaves(first_token_only=True).items() if p >= 1e-4}
-        assert close(dict(cell.probabilities), first)
+    small = trees(model, 1e-3, max_nodes, text=text)
+    for (said, cell), every, tree in zip(
+        hybrids(model, n, text=text, max_nodes=max_nodes), paths, small, strict=True
+    ):
+        assert close(dict(cell.probabilities), dict(tree.probabilities))
+        assert cell.nodes == tree.nodes
+        if not max_nodes:
+            first = {t: p for t, p in every.leaves(first_token_only=True).items() if p >= 1e-4}
+            assert close(dict(cell.probabilities), first)
         assert cell.undecided + sum(cell.probabilities.values()) == pytest.approx(1, abs=1e-12)
         assert cell.pruned == 0
         inside = {
@@ -315,16 +322,19 @@ def test_hybrid_cells_add_up(model: Any, paths: list[Paths], text: Any) -> None:
 
 
 def test_hybrid_draws_are_those_of_the_seed_in_any_batch(model: Any) -> None:
-    whole = hybrids(model, 20)
-    assert whole == hybrids(model, 20)
+    whole = hybrids(model, 20, max_nodes=5)
+    assert whole == hybrids(model, 20, max_nodes=5)
+    assert whole != hybrids(model, 20)
     for batch_tokens in (1, 60, 500):
         for (texts, cell), (expected, other) in zip(
-            hybrids(model, 20, batch_tokens=batch_tokens), whole, strict=True
+            hybrids(model, 20, max_nodes=5, batch_tokens=batch_tokens), whole, strict=True
         ):
             assert texts == expected
             assert close(dict(cell.probabilities), dict(other.probabilities))
             assert cell.undecided == pytest.approx(other.undecided, abs=1e-6)
-    assert [texts[:7] for texts, _ in whole] == [texts for texts, _ in hybrids(model, 7)]
+    assert [texts[:7] for texts, _ in whole] == [
+        texts for texts, _ in hybrids(model, 7, max_nodes=5)
+    ]
 
 
 def test_nothing_is_drawn_where_everything_is_decided(model: Any) -> None:
@@ -343,7 +353,8 @@ def test_logits_that_are_no_distribution(read: Any) -> None:
         read(broken)
 
 
-def test_numerators_and_self_terms_are_unbiased() -> None:
+@pytest.mark.parametrize("max_nodes", [0, 3])
+def test_numerators_and_self_terms_are_unbiased(max_nodes: int) -> None:
     """Over many hybrid readings of two models, their mean is what all paths give."""
     m, repeats = 3, 700
     truth, cells = [], []
@@ -351,8 +362,10 @@ def test_numerators_and_self_terms_are_unbiased() -> None:
         one = tiny(seed)
         truth.append([_reference.Exact(dict(c.probabilities)) for c in trees(one, ALL)])
         cells.append([])
-        for said, cell in hybrids(one, m * repeats, min_mass=0.05, key=f"m{seed}"):
-            assert 0.2 < cell.undecided < 1
+        for said, cell in hybrids(
+            one, m * repeats, min_mass=0.05, key=f"m{seed}", max_nodes=max_nodes
+        ):
+            assert 0.05 < cell.undecided < 1
             texts = [kept_text(text, RULE.chars) for text in said]
             groups = [collections.Counter(texts[i : i + m]) for i in range(0, len(texts), m)]
             cells[-1].append(

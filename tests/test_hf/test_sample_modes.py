@@ -139,7 +139,7 @@ def test_the_command_line(models: dict[str, str], tmp_path: Path, capsys: Any) -
     assert json.loads(capsys.readouterr().out)["sampled"] is True
     assert pp.SampleStore.open(store).models == tuple(sorted(models))
     for wrong, message in (
-        (["--mode", "hybrid", "--max-nodes", "3"], "max_nodes is an option of mode exact"),
+        (["--max-nodes", "3"], "max_nodes is an option of mode exact or hybrid, not sample"),
         (["--min-mass", "0.1"], "min_mass is an option of mode exact or hybrid, not sample"),
         (["--mode", "exact", "--min-mass", "1"], "min_mass must be below 1"),
         (["--mode", "exact", "--min-mass", "nan"], "min_mass must be a number above 0"),
