@@ -50,10 +50,12 @@ def apart(p: dict[str, float], q: dict[str, float]) -> float:
 def chance(texts: list[str], probabilities: dict[str, float], rng: np.random.Generator) -> float:
     """How often as many draws as these would lie as far from their distribution, or farther.
 
-    Total variation, alleles expected fewer than five times counted as one.
+    Total variation, alleles expected fewer than five times counted as one; NaN where all are.
     """
     n = len(texts)
     common = [a for a, p in probabilities.items() if n * p >= 5]
+    if not common:
+        return float("nan")
     p = np.array([probabilities[a] for a in common])
     p = np.append(p, max(0.0, 1 - p.sum()))
     counts = collections.Counter(map(RULE, texts))
@@ -70,7 +72,7 @@ def test_modes_of_a_real_model(smol: HuggingFaceSampler) -> None:
     genome = pp.Genome.default().head(GENES)
     exact = smol.sample(genome, SamplingConfig(mode="exact"))
     drawn = smol.sample(genome, SamplingConfig(32 * REPEATS))
-    hybrid = smol.sample(genome, SamplingConfig(8 * REPEATS, mode="hybrid"))
+    hybrid = smol.sample(genome, SamplingConfig(8 * 2 * REPEATS, mode="hybrid"))
     rng = np.random.default_rng(0)
     chances = []
     for gene in range(GENES):
@@ -78,10 +80,13 @@ def test_modes_of_a_real_model(smol: HuggingFaceSampler) -> None:
         chances.append(chance(drawn.completions[gene], p, rng))
         inside = {a: max(0.0, p[a] - q[a]) / left for a in p}
         chances.append(chance(hybrid.completions[gene], inside, rng))
-    assert min(chances) > 0.01 / len(chances)
-    assert 0.3 < np.mean(chances) < 0.75
+    tested = [c for c in chances if c == c]
+    assert len(tested) > GENES
+    assert min(tested) > 0.01 / len(tested)
+    assert 0.3 < np.mean(tested) < 0.75
 
     def distance(population: Population, n: int) -> float:
+        """Total variation from exact, mean over genes and over parts of `n` probes."""
         return float(
             np.mean(
                 [
@@ -92,7 +97,7 @@ def test_modes_of_a_real_model(smol: HuggingFaceSampler) -> None:
             )
         )
 
-    assert distance(hybrid, 8) <= distance(drawn, 32)
+    assert distance(hybrid, 8) < distance(drawn, 32)
     print(f"exact: pruned {np.mean([cell.pruned for cell in exact.decided]):.3f}")
     print(f"from exact: hybrid 8 {distance(hybrid, 8):.3f}, sample 32 {distance(drawn, 32):.3f}")
-    print(f"chances: least {min(chances):.3f}, mean {np.mean(chances):.2f}")
+    print(f"chances: {len(tested)}, least {min(tested):.3f}, mean {np.mean(tested):.2f}")
