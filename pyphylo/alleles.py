@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from pyphylo import _core
 from pyphylo._files import atomic_path
 from pyphylo._names import check_names, clean_text, whole_number
+from pyphylo._populations import add_shard
 from pyphylo._provenance import merged_provenance
-from pyphylo._rows import RowArrays, add_counts, gather_records
-from pyphylo._texts import Strings, one_array
+from pyphylo._rows import RowArrays, gather_records
+from pyphylo._texts import Strings
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError, InputError
 
@@ -166,7 +167,7 @@ class AlleleTable:
 
     @classmethod
     def from_store(cls, store: SampleStore, rule: AlleleRule | None = None) -> AlleleTable:
-        """Count the alleles of every population in a store.
+        """Count the alleles of every population in a store, or take over their probabilities.
 
         Parameters
         ----------
@@ -179,7 +180,7 @@ class AlleleTable:
         ------
         InputError
             When the rule asks for longer alleles than the store's probes were
-            sampled for, or strips more.
+            sampled for, strips more, or normalises texts that the store cut short.
 
         Notes
         -----
@@ -201,9 +202,7 @@ class AlleleTable:
         identities: dict[str, Any] = {}
         for index, shard in enumerate(shards):
             builder.add_models([shard.identity.name])
-            genes = one_array(shard.table.column("gene")).to_numpy()
-            alleles = rule.apply(one_array(shard.table.column("completion")))
-            add_counts(builder, np.full(len(genes), index, np.int32), genes, alleles)
+            add_shard(builder, index, shard.table, rule)
             identities[shard.identity.name] = shard.identity.to_dict()
         provenance = {
             "pyphylo": __version__,

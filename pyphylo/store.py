@@ -6,6 +6,12 @@ A store is a folder::
     genome.jsonl
     shards/NAME-KEY.parquet  gene (position in the genome), probe, completion
 
+Where probabilities were read (modes "exact" and "hybrid") the columns are gene,
+completion, probability (what logits alone give this text), draws (completions drawn
+inside the undecided mass that were this text), and of the gene's whole cell undecided
+(that mass) and pruned (mass neither worked out nor drawn). Texts there end where every
+allele rule that the store admits does.
+
 Each file is written whole and renamed into place, so a killed run loses at most
 the shard in flight. Nothing in a store depends on when, where or in what order
 its shards were made.
@@ -27,6 +33,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pyphylo._files import atomic_path, atomic_write_bytes
+from pyphylo._populations import format_version, population_rows, schema_of, table_columns
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError, InputError, WorkError
 from pyphylo.genome import Genome
@@ -38,15 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["SampleStore", "Shard"]
 
 _FORMAT = "pyphylo-store"
-_VERSION = 1
-_SCHEMA = pa.schema(
-    [
-        pa.field("gene", pa.int32(), nullable=False),
-        pa.field("probe", pa.int32(), nullable=False),
-        pa.field("completion", pa.string(), nullable=False),
-    ]
-)
 _LOCK_SECONDS = 120
+_VERSIONS = (1, 2)
 _SAMPLED_STRIP = (" ", "\n")
 """What a sampler strips before it counts characters."""
 
@@ -62,7 +62,9 @@ class Shard:
         What the sampler found worth keeping (first token ids, BOS).
     table : pyarrow.Table
         Columns gene (int32, position in the genome), probe (int32),
-        completion (string), in that order of rows.
+        completion (string), in that order of rows; or, with probabilities,
+        gene, completion, probability (float64), draws (int32), undecided and
+        pruned (float64).
     """
 
     identity: ModelIdentity
@@ -114,10 +116,10 @@ class SampleStore:
             manifest = None
         if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
             raise FileFormatError(f"{str(manifest_path)!r} is not the manifest of a pyphylo store")
-        if manifest.get("version") != _VERSION:
+        if manifest.get("version") not in _VERSIONS:
             raise FileFormatError(
                 f"store {str(path)!r} has version {manifest.get('version')!r}; this pyphylo reads "
-                f"version {_VERSION}"
+                f"versions {' and '.join(map(str, _VERSIONS))}"
             )
         genome = Genome.load(folder / "genome.jsonl")
         if genome.digest != manifest.get("genome"):
@@ -154,7 +156,7 @@ class SampleStore:
         genome.save(folder / "genome.jsonl")
         manifest = {
             "format": _FORMAT,
-            "version": _VERSION,
+            "version": format_version(config),
             "genome": genome.digest,
             "sampling": dict(config),
         }
@@ -244,7 +246,7 @@ class SampleStore:
     def shards(self) -> Iterator[Shard]:
         """Every population, in the order of `models`, one at a time in memory.
 
-        Without the column probe, and with completions dictionary-encoded: each
+        Without the columns probe and pruned, and with completions dictionary-encoded: each
         text that a shard repeats comes once.
 
         Raises
@@ -261,11 +263,13 @@ class SampleStore:
                 str(path), read_dictionary=["completion"] if counting_only else None
             ) as handle:
                 schema = handle.metadata.schema.to_arrow_schema()
-                if not schema.equals(_SCHEMA):
-                    raise _damaged(path, "its columns are not gene, probe, completion")
+                expected = schema_of(self.config)
+                if not schema.equals(expected):
+                    raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
                 metadata = _parse_metadata(path, schema)
                 table = handle.read(
-                    columns=["gene", "completion"] if counting_only else None, use_threads=False
+                    columns=table_columns(self.config) if counting_only else None,
+                    use_threads=False,
                 )
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from None
@@ -278,14 +282,14 @@ class SampleStore:
         return Shard(metadata.identity, metadata.facts, table)
 
     def write(self, identity: ModelIdentity, population: Population) -> Path:
-        """Store a population sampled for every gene; the shard is replaced atomically."""
-        rows = [
-            (gene, probe, completion)
-            for gene, completions in enumerate(population.completions)
-            for probe, completion in enumerate(completions)
-        ]
-        genes, probes, completions = zip(*rows, strict=True) if rows else ((), (), ())
-        table = pa.table([genes, probes, completions], schema=_SCHEMA)
+        """Store a population read for every gene; the shard is replaced atomically.
+
+        Raises
+        ------
+        InputError
+            When it is not what the store's mode asks for.
+        """
+        table = population_rows(population, self.config, identity.engine)
         return self.write_table(identity, table, population.facts)
 
     def write_table(
@@ -294,14 +298,16 @@ class SampleStore:
         """Store rows that may be ragged; see `Shard.table`."""
         metadata = {
             "format": _FORMAT,
-            "version": _VERSION,
+            "version": format_version(self.config),
             "pyphylo": __version__,
             "identity": identity.to_dict(),
             "sampling": self.config,
             "genome": self.genome.digest,
             "facts": dict(facts),
         }
-        table = table.cast(_SCHEMA).replace_schema_metadata({"pyphylo": _json_bytes(metadata)})
+        table = table.cast(schema_of(self.config)).replace_schema_metadata(
+            {"pyphylo": _json_bytes(metadata)}
+        )
         target = self.path / "shards" / self.shard_name(identity)
         target.parent.mkdir(exist_ok=True)
         atomic_path(target, lambda part: pq.write_table(table, str(part), compression="zstd"))
@@ -333,6 +339,11 @@ class SampleStore:
             raise InputError(
                 f"store {str(self.path)!r} was sampled until {chars} characters; alleles of "
                 f"{rule.chars} need a new store, sampled with chars={rule.chars}"
+            )
+        if rule.normalize is not None and format_version(self.config) > 1:
+            raise InputError(
+                f"the rule normalises to {rule.normalize}, but store {str(self.path)!r} keeps "
+                f"{chars} characters of each text: alleles could come out too short"
             )
         if rule.strip != _SAMPLED_STRIP[: len(rule.strip)]:
             raise InputError(
@@ -397,7 +408,7 @@ def _read_metadata(path: Path) -> _Metadata:
 def _parse_metadata(path: Path, schema: Any) -> _Metadata:
     try:
         metadata = json.loads((schema.metadata or {})[b"pyphylo"])
-        if metadata["format"] != _FORMAT or metadata["version"] != _VERSION:
+        if metadata["format"] != _FORMAT or metadata["version"] not in _VERSIONS:
             raise _damaged(path, "it is of another version")
         return _Metadata(ModelIdentity(**metadata["identity"]), metadata["facts"])
     except FileFormatError:

@@ -545,7 +545,12 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("OPENAI_BASE_URL", server.url + "/")
         argv = ["sample", "first=a", "second=b", "c", "--backend", "openai", "--genes", "4"]
         assert main([*argv, "--store", str(tmp_path / "s"), "--max-requests", "12", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["models"] == ["c", "first", "second"]
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["models"] == [
+        "c",
+        "first",
+        "second",
+    ]
     table = pp.AlleleTable.from_store(pp.SampleStore.open(tmp_path / "s"))
     assert table.provenance["models"]["first"] == {
         "name": "first", "revision": f"a@{server.url}", "engine": "openai", "dtype": "unknown",

@@ -90,6 +90,26 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--genome", metavar="G", help="JSON lines, math (default) or code")
     group.add_argument("--genes", type=positive, metavar="N", help="only the first N genes")
     group.add_argument("--probes", type=positive, default=32, metavar="N", help="default 32")
+    group.add_argument(
+        "--mode",
+        choices=("sample", "exact", "hybrid"),
+        default="sample",
+        help="draw completions (default); work out the alleles' probabilities from logits; or "
+        "work out what a few tokens decide, and draw the rest",
+    )
+    group.add_argument(
+        "--min-mass",
+        type=float,
+        metavar="P",
+        help="exact and hybrid: least probability that is looked into (default 1e-4, 1e-3)",
+    )
+    group.add_argument(
+        "--max-nodes",
+        type=whole,
+        metavar="N",
+        help="exact and hybrid: the heaviest starts of a gene that are looked into "
+        "(default 256, 16)",
+    )
     group.add_argument("--seed", type=whole, default=0, metavar="N", help="default 0")
     group.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1.0")
     group.add_argument("--chars", type=positive, default=4, metavar="N", help="default 4")
@@ -157,6 +177,9 @@ def sampling_options(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "genome": genome if args.genes is None else genome.head(args.genes),
         "n_probes": args.probes,
+        "mode": args.mode,
+        "min_mass": args.min_mass,
+        "max_nodes": args.max_nodes,
         "seed": args.seed,
         "temperature": args.temperature,
         "chars": args.chars,

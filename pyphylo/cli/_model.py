@@ -67,7 +67,7 @@ def table_with_model(
     from pyphylo.sampling.scheduler import name_models, sample
 
     absent = _absent(spec, store, table)
-    if store.config.get("mode") != "sample" or not store.genome.is_sampleable:
+    if store.config.get("mode") == "import" or not store.genome.is_sampleable:
         raise InputError(
             f"{absent}, and cannot be sampled: the store was imported; import its completions"
         )

@@ -9,60 +9,23 @@ and nothing else.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pyphylo.sampling._batches import run_batches
 from pyphylo.sampling._forward import Branches, Forward
-from pyphylo.sampling._load import is_out_of_memory
-from pyphylo.sampling._token_text import TokenText, is_long_enough
+from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule, finished_text
+from pyphylo.sampling._token_text import TokenText
 
-__all__ = ["BadLogitsError", "GeneLogitsError", "Job", "StopRule", "draw_tokens", "run_jobs"]
+__all__ = ["DRAW_CELLS", "Job", "Weights", "draw_tokens", "follow", "run_jobs", "token_weights"]
 
-_DRAW_CELLS = 1 << 23
+DRAW_CELLS = 1 << 23
 """Probabilities turned into float64 at once (64 MiB)."""
-
-
-class BadLogitsError(Exception):
-    """A model's logits are no distribution: NaN, infinite or all impossible."""
-
-    def __init__(self, row: int) -> None:
-        super().__init__(row)
-        self.row = row
-
-
-class GeneLogitsError(Exception):
-    """`BadLogitsError` with the gene that it happened in."""
-
-    def __init__(self, gene: int) -> None:
-        super().__init__(gene)
-        self.gene = gene
-
-
-@dataclass(frozen=True)
-class StopRule:
-    """When a completion is done.
-
-    Parameters
-    ----------
-    chars : int
-        Complete characters after leading spaces, then newlines, are stripped.
-    max_new_tokens : int
-    end_tokens : frozenset of int
-        A completion ends before such a token, which adds no text.
-    temperature : float
-        Divides the logits.
-    """
-
-    chars: int
-    max_new_tokens: int
-    end_tokens: frozenset[int]
-    temperature: float
 
 
 @dataclass(frozen=True)
@@ -85,20 +48,24 @@ class Job:
     uniforms: NDArray[np.float64]
 
     @property
-    def cells(self) -> int:
-        """Tokens held at once at worst, when every probe is a row of its own."""
-        return len(self.uniforms) * self.row_cells
+    def rows(self) -> int:
+        """Rows at worst, when every probe is one of its own."""
+        return len(self.uniforms)
 
     @property
     def row_cells(self) -> int:
         """Tokens of one row at its longest."""
         return len(self.prompt) + int(self.uniforms.shape[1])
 
-    def pieces(self, n_probes: int) -> Iterator[Job]:
-        """The job cut into jobs of at most `n_probes` probes."""
-        for start in range(0, len(self.uniforms), n_probes):
-            part = self.uniforms[start : start + n_probes]
+    def pieces(self, rows: int) -> Iterator[Job]:
+        """The job cut into jobs of at most `rows` probes."""
+        for start in range(0, len(self.uniforms), rows):
+            part = self.uniforms[start : start + rows]
             yield replace(self, first=self.first + start, uniforms=part)
+
+
+Weights: TypeAlias = Mapping[tuple[int, ...], torch.Tensor]
+"""Unnormalised token probabilities (float64) after some prefixes of new tokens."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +87,7 @@ def run_jobs(
     done: Callable[[Job, list[str]], None],
     workers: int = 1,
 ) -> None:
-    """Complete every job, in batches of at most `batch_tokens` tokens held by each worker.
+    """Complete every job; see `run_batches`.
 
     Parameters
     ----------
@@ -129,14 +96,8 @@ def run_jobs(
     jobs : sequence of Job
     text : TokenText
     rule : StopRule
-    batch_tokens : int
-        Bound on rows x tokens, were every probe a row of its own. When an
-        accelerator runs out of memory all the same, batches are halved.
-    done : callable
-        Called with each finished job and its completions, in any order, from
-        the calling thread.
-    workers : int
-        Threads that take batches side by side. The batches do not depend on it.
+    batch_tokens, done, workers
+        As `run_batches` takes them; a job's result is its completions.
 
     Raises
     ------
@@ -145,100 +106,63 @@ def run_jobs(
     RuntimeError
         The device's own, when one probe of one gene does not fit.
     """
-    pending = deque(_plan(jobs, batch_tokens, same_length=not forward.pads))
-    if workers > 1 and len(pending) > 1:
-        _run_side_by_side(forward, pending, text, rule, done, workers)
-        return
-    while pending:
-        batch = pending.popleft()
-        completions = _try_batch(forward, batch, text, rule)
-        if completions is None:
-            # Whatever is as large as what did not fit would not fit either.
-            limit = sum(job.cells for job in batch) // 2
-            rest = [job for waiting in (batch, *pending) for job in waiting]
-            pending = deque(_plan(rest, limit, same_length=not forward.pads))
-            continue
-        for job, texts in zip(batch, completions, strict=True):
-            done(job, texts)
 
-
-def _run_side_by_side(
-    forward: Forward,
-    batches: Iterable[Sequence[Job]],
-    text: TokenText,
-    rule: StopRule,
-    done: Callable[[Job, list[str]], None],
-    workers: int,
-) -> None:
-    """Batches on threads of their own; the first failure, or Ctrl-C, drops what has not begun."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="pyphylo-sample")
-    try:
-        running = {pool.submit(_complete, forward, batch, text, rule): batch for batch in batches}
-        for finished in as_completed(running):
-            for job, texts in zip(running[finished], finished.result(), strict=True):
-                done(job, texts)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _try_batch(
-    forward: Forward, batch: Sequence[Job], text: TokenText, rule: StopRule
-) -> list[list[str]] | None:
-    """A batch's completions, or None where it must be made smaller."""
-    try:
+    def work(batch: Sequence[Job]) -> list[list[str]]:
         return _complete(forward, batch, text, rule)
-    except RuntimeError as error:
-        if not is_out_of_memory(error) or (len(batch) == 1 and len(batch[0].uniforms) == 1):
-            raise
-    # Only here, with the error and its frames gone, are the batch's tensors free.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
 
-
-def _plan(jobs: Iterable[Job], batch_tokens: int, *, same_length: bool) -> list[list[Job]]:
-    """Group jobs of similar length so that each group holds at most `batch_tokens` tokens."""
-    pieces: list[Job] = []
-    for job in jobs:
-        pieces.extend(job.pieces(max(1, batch_tokens // job.row_cells)))
-    pieces.sort(key=lambda job: (len(job.prompt), job.gene, job.first))
-    batches: list[list[Job]] = []
-    rows = 0
-    for job in pieces:
-        # Ascending length: every row of the group is padded to this one's.
-        rows += len(job.uniforms)
-        fits = bool(batches) and rows * job.row_cells <= batch_tokens
-        if fits and same_length:
-            fits = len(batches[-1][-1].prompt) == len(job.prompt)
-        if fits:
-            batches[-1].append(job)
-        else:
-            batches.append([job])
-            rows = len(job.uniforms)
-    return batches
+    run_batches(jobs, work, done, batch_tokens, same_length=not forward.pads, workers=workers)
 
 
 @torch.inference_mode()
 def _complete(
     forward: Forward, jobs: Sequence[Job], text: TokenText, rule: StopRule
 ) -> list[list[str]]:
-    """The completions of one batch.
-
-    Invariant: after step `t` every probe is either in `completions` or in exactly one
-    open node, whose prefix is its first `t + 1` tokens.
-    """
-    completions = [[""] * len(job.uniforms) for job in jobs]
+    """The completions of one batch."""
     branches = forward.start([job.prompt for job in jobs])
+    return follow(branches, jobs, text, rule, [{}] * len(jobs))
+
+
+def follow(
+    branches: Branches,
+    jobs: Sequence[Job],
+    text: TokenText,
+    rule: StopRule,
+    weights: Sequence[Weights | None],
+) -> list[list[str]]:
+    """Draw the completions of jobs, whose prompts are the rows of `branches`.
+
+    Invariant: after step `t` every probe is either in `completions` or in exactly one open
+    node, whose prefix is its first `t + 1` tokens.
+
+    Parameters
+    ----------
+    branches : Branches
+        Row `i` ends with the prompt of job `i`.
+    jobs : sequence of Job
+    text : TokenText
+    rule : StopRule
+    weights : sequence of mapping or None, one a job
+        After some of its prefixes, what tokens are drawn by, in place of the
+        logits. Of a job that has None, nothing is drawn.
+
+    Returns
+    -------
+    list of list of str
+        The completions of every job.
+    """
     nodes = [
         _Node(job=i, row=i, prefix=(), probes=np.arange(len(job.uniforms)))
         for i, job in enumerate(jobs)
+        if weights[i] is not None
     ]
-    for step in range(rule.max_new_tokens):
-        last = step == rule.max_new_tokens - 1
-        children = _grow(branches, nodes, jobs, step, rule)
+    completions: list[list[str]] = [[] for _ in jobs]
+    for node in nodes:
+        completions[node.job] = [""] * len(node.probes)
+    while nodes:
+        children = _grow(branches.logits, nodes, jobs, rule, weights)
         nodes = []
         for child in children:
-            said = _decided(child, jobs[child.job].prompt, text, rule, last=last)
+            said = finished_text(jobs[child.job].prompt, child.prefix, text, rule)
             if said is None:
                 nodes.append(child)
                 continue
@@ -252,16 +176,32 @@ def _complete(
 
 
 def _grow(
-    branches: Branches, nodes: Sequence[_Node], jobs: Sequence[Job], step: int, rule: StopRule
+    logits: torch.Tensor,
+    nodes: Sequence[_Node],
+    jobs: Sequence[Job],
+    rule: StopRule,
+    weights: Sequence[Weights | None],
 ) -> list[_Node]:
     """Draw one token for every probe of every node; equal tokens of a node are one child."""
-    draws = [jobs[node.job].uniforms[node.probes, step] for node in nodes]
+    draws = [jobs[node.job].uniforms[node.probes, len(node.prefix)] for node in nodes]
+    given = [(weights[node.job] or {}).get(node.prefix) for node in nodes]
+    plain = [i for i, row in enumerate(given) if row is None]
+    rows = [nodes[i].row for i in plain]
     try:
-        drawn = draw_tokens(branches.logits, rule.temperature, draws)
+        found = draw_tokens(
+            logits if len(rows) == len(logits) else logits[rows],
+            rule.temperature,
+            [draws[i] for i in plain],
+        )
     except BadLogitsError as error:
-        raise GeneLogitsError(jobs[nodes[error.row].job].gene) from None
+        raise GeneLogitsError(jobs[nodes[plain[error.row]].job].gene) from None
+    drawn = dict(zip(plain, found, strict=True))
+    for i, row in enumerate(given):
+        if row is not None:
+            (drawn[i],) = _quantiles(_cumulative(row[None]), [draws[i]])
     children = []
-    for node, tokens in zip(nodes, drawn, strict=True):
+    for i, node in enumerate(nodes):
+        tokens = drawn[i]
         for token in np.unique(tokens):
             children.append(
                 replace(
@@ -271,17 +211,6 @@ def _grow(
                 )
             )
     return children
-
-
-def _decided(
-    node: _Node, prompt: Sequence[int], text: TokenText, rule: StopRule, *, last: bool
-) -> str | None:
-    """The completion of a node's probes, or None where it must go on."""
-    if node.prefix[-1] in rule.end_tokens:
-        return text.added(prompt, node.prefix[:-1], final=True)
-    if last or is_long_enough(text.added(prompt, node.prefix, final=False), rule.chars):
-        return text.added(prompt, node.prefix, final=True)
-    return None
 
 
 def draw_tokens(
@@ -307,32 +236,42 @@ def draw_tokens(
     BadLogitsError
         When a row is no distribution.
     """
-    chunk = max(1, _DRAW_CELLS // logits.shape[1])
+    chunk = max(1, DRAW_CELLS // logits.shape[1])
     drawn: list[NDArray[np.int64]] = []
     for start in range(0, len(uniforms), chunk):
         part = uniforms[start : start + chunk]
-        cdf = _cumulative(logits[start : start + chunk], temperature)
-        totals = cdf[:, -1:]
-        bad = torch.nonzero(~torch.isfinite(totals[:, 0]))
+        cdf = _cumulative(token_weights(logits[start : start + chunk], temperature))
+        bad = torch.nonzero(~torch.isfinite(cdf[:, -1]))
         if len(bad):
             raise BadLogitsError(start + int(bad[0, 0]))
-        targets = torch.as_tensor(_rectangle(part), device=cdf.device) * totals
-        # u <= 1 - 2**-53, so u * total rounds below the total and a possible token is found.
-        found = torch.searchsorted(cdf, targets, right=True).cpu().numpy()
-        drawn.extend(row[: len(u)] for row, u in zip(found, part, strict=True))
+        drawn.extend(_quantiles(cdf, part))
     return drawn
 
 
-def _cumulative(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Running sums of unnormalised probabilities, in float64; impossible tokens add nothing."""
+def token_weights(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Unnormalised probabilities in float64, the largest 1; NaN where they are none."""
     device = torch.device("cpu") if logits.device.type == "mps" else logits.device
     weights = logits.to(device=device, dtype=torch.float64)
-    weights = ((weights - weights.amax(dim=-1, keepdim=True)) / temperature).exp_()
+    return ((weights - weights.amax(dim=-1, keepdim=True)) / temperature).exp_()
+
+
+def _cumulative(weights: torch.Tensor) -> torch.Tensor:
+    """Running sums; impossible tokens add nothing."""
     cdf = weights.cumsum(dim=-1)
     if cdf.is_cuda:
         # A parallel sum rounds in any order, so it may rise where nothing is added.
         cdf = cdf.masked_fill_(weights == 0, 0.0).cummax(dim=-1).values
     return cdf
+
+
+def _quantiles(
+    cdf: torch.Tensor, uniforms: Sequence[NDArray[np.float64]]
+) -> list[NDArray[np.int64]]:
+    """The tokens of each row in whose stretch of the running sums the draws fall."""
+    targets = torch.as_tensor(_rectangle(uniforms), device=cdf.device) * cdf[:, -1:]
+    # u <= 1 - 2**-53, so u * total rounds below the total and a possible token is found.
+    found = torch.searchsorted(cdf, targets, right=True).cpu().numpy()
+    return [row[: len(u)] for row, u in zip(found, uniforms, strict=True)]
 
 
 def _rectangle(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ what does not agree is not used. Slower, never wrong.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -147,6 +148,18 @@ class Branches:
     def has_cache(self) -> bool:
         """Whether the next step goes on from the cache."""
         return hasattr(self._cache, "reorder_cache")
+
+    def fork(self) -> Branches:
+        """The same rows again, to be advanced another way; the cache is copied."""
+        twin = copy.copy(self)
+        try:
+            twin._cache = copy.deepcopy(self._cache)
+        except Exception as error:
+            # As in calibration: a cache of the model's own kind may fail in any way.
+            if is_out_of_memory(error):
+                raise
+            twin._cache = None
+        return twin
 
     def advance(self, parents: Sequence[int], tokens: Sequence[int]) -> None:
         """Replace the rows: row `i` becomes row ``parents[i]`` followed by ``tokens[i]``."""

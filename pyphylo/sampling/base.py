@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from pyphylo.errors import InputError
 from pyphylo.genome import Genome
 
 __all__ = [
+    "Decided",
     "ModelIdentity",
     "NoSuchModelError",
     "Population",
@@ -21,6 +22,10 @@ __all__ = [
     "Sampler",
     "SamplingConfig",
 ]
+
+MODES = ("sample", "exact", "hybrid")
+MIN_MASS = {"exact": 1e-4, "hybrid": 1e-3}
+MAX_NODES = {"exact": 256, "hybrid": 16}
 
 Progress = Callable[[int], None]
 """Called with the number of genes finished since the last call."""
@@ -51,8 +56,21 @@ class SamplingConfig:
         Tokens at which a completion ends, long enough or not.
     seed : int
         Fixes every random stream.
-    mode : {"sample"}
-        How alleles are read.
+    mode : {"sample", "exact", "hybrid"}
+        How alleles are read: from drawn completions; as probabilities, from the
+        tree of tokens; or as the probabilities of what the first tokens and a
+        small tree decide, with `n_probes` completions drawn inside the rest. ``"exact"``
+        draws nothing: neither `n_probes` nor `seed` is part of its key.
+    min_mass : float, optional
+        In modes ``"exact"`` and ``"hybrid"``. The least probability of tokens that
+        are followed by more; of what they make of the completion, a tenth of it is
+        the least that is worked out. What is less likely is pruned, or left to the
+        draws. 1e-4 by default, 1e-3 in ``"hybrid"``.
+    max_nodes : int, optional
+        In modes ``"exact"`` and ``"hybrid"``. A node of a gene's tree, a start of
+        completions, is expanded if it is among so many heaviest of those seen up to
+        its level; with 0 the first token alone may decide. 256 by default, 16 in
+        ``"hybrid"``.
     chat : {"none", "template"}
         ``"none"``: the model goes on from the prompt itself, as in the paper.
         ``"template"``: the prompt is a user's message in the chat template that
@@ -66,33 +84,61 @@ class SamplingConfig:
     seed: int = 0
     mode: str = "sample"
     chat: str = "none"
+    min_mass: float | None = None
+    max_nodes: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("n_probes", 1), ("chars", 1), ("max_new_tokens", 1), ("seed", 0)):
             object.__setattr__(self, name, whole_number(getattr(self, name), name, least))
-        try:
-            temperature = float(self.temperature)
-        except (TypeError, ValueError):
-            temperature = math.nan
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise InputError(f"temperature must be a number above 0, not {self.temperature!r}")
-        object.__setattr__(self, "temperature", temperature)
-        if self.mode != "sample":
-            raise InputError(f"unknown mode {self.mode!r}; known: 'sample'")
+        object.__setattr__(self, "temperature", _positive(self.temperature, "temperature"))
+        if self.mode not in MODES:
+            known = ", ".join(map(repr, MODES))
+            raise InputError(f"unknown mode {self.mode!r}; known: {known}")
+        self._settle("min_mass", MIN_MASS)
+        self._settle("max_nodes", MAX_NODES)
+        if self.min_mass is not None:
+            object.__setattr__(self, "min_mass", _positive(self.min_mass, "min_mass"))
+            if self.min_mass >= 1:
+                raise InputError(f"min_mass must be below 1, not {self.min_mass!r}")
+        if self.max_nodes is not None:
+            object.__setattr__(self, "max_nodes", whole_number(self.max_nodes, "max_nodes", 0))
+
+    def _settle(self, name: str, defaults: Mapping[str, float]) -> None:
+        """Fill in an option that only some modes have; refuse it in the others."""
+        given = getattr(self, name)
+        if self.mode in defaults:
+            object.__setattr__(self, name, defaults[self.mode] if given is None else given)
+        elif given is not None:
+            modes = " or ".join(defaults)
+            raise InputError(f"{name} is an option of mode {modes}, not {self.mode}")
 
         if self.chat not in ("none", "template"):
             raise InputError(f"unknown chat {self.chat!r}; known: 'none', 'template'")
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON types, in a fixed order.
+        """What the result depends on, as JSON types, in a fixed order.
 
         Without `chat` where prompts are taken as they are: a store of such
         populations says the same as before there was a choice.
         """
-        settings = asdict(self)
+        unused = {"n_probes", "seed"} if self.mode == "exact" else set()
         if self.chat == "none":
-            del settings["chat"]
-        return settings
+            unused.add("chat")
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in unused and value is not None
+        }
+
+
+def _positive(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise InputError(f"{name} must be a number above 0, not {value!r}")
+    return number
 
 
 @dataclass(frozen=True)
@@ -134,6 +180,29 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What logits alone tell of one gene.
+
+    Parameters
+    ----------
+    probabilities : mapping of str to float
+        Of texts, as far as a store's allele rules read them.
+    undecided : float
+        The mass that the gene's completions were drawn inside; 0 where none were.
+    pruned : float
+        The mass that was neither worked out nor drawn: how far the probabilities
+        of all alleles together may be too small.
+    nodes : int
+        Sequences of tokens whose logits were computed.
+    """
+
+    probabilities: Mapping[str, float]
+    undecided: float
+    pruned: float
+    nodes: int = 1
+
+
+@dataclass(frozen=True)
 class Population:
     """What one model said.
 
@@ -144,10 +213,14 @@ class Population:
     facts : mapping
         JSON types worth keeping beside it: the first token ids of a prompt,
         whether BOS was added. No times, hosts or paths.
+    decided : sequence of Decided, optional
+        Of each gene, in modes other than ``"sample"``; the completions of a
+        gene are then drawn inside its undecided mass.
     """
 
     completions: list[list[str]]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    decided: Sequence[Decided] | None = None
 
 
 class Sampler(Protocol):
@@ -172,7 +245,10 @@ class Sampler(Protocol):
     def sample(
         self, genome: Genome, config: SamplingConfig, progress: Progress | None = None
     ) -> Population:
-        """Draw ``config.n_probes`` completions of every gene, loading weights if need be."""
+        """Read the alleles of every gene as ``config.mode`` says, loading weights if need be.
+
+        A backend without logits refuses the modes other than ``"sample"``.
+        """
         ...
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from pyphylo.sampling._prompts import (
     tokenization_name,
 )
 from pyphylo.sampling.base import (
+    Decided,
     ModelIdentity,
     Population,
     Progress,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import threading
 
     from pyphylo.sampling._decode import Job
+    from pyphylo.sampling._expand import TreeJob
+    from pyphylo.sampling._forward import Forward
     from pyphylo.sampling._token_text import TokenText
     from pyphylo.sampling._weights import Weights
 
@@ -37,6 +40,71 @@ __all__ = ["HuggingFaceSampler"]
 
 _BATCH_TOKENS = {"cpu": 1 << 13, "mps": 1 << 15, "cuda": 1 << 17}
 _DEFAULT_BATCH_TOKENS = 1 << 15
+
+
+class _Heard:
+    """What the genes of one model said so far, whatever the mode.
+
+    Attributes
+    ----------
+    completions : list of list of str
+    decided : list of Decided, or None in mode "sample"
+    """
+
+    def __init__(self, config: SamplingConfig, genes: int, progress: Progress | None) -> None:
+        self._config = config
+        self._progress = progress
+        drawn = 0 if config.mode == "exact" else config.n_probes
+        self._left = [max(1, drawn)] * genes
+        self.completions = [[""] * drawn for _ in range(genes)]
+        self.decided: list[Decided] | None = None
+        if config.mode != "sample":
+            self.decided = [Decided({}, 0.0, 1.0)] * genes
+
+    def listen(
+        self, forward: Forward, jobs: Sequence[Job], loaded: _Loaded, budget: int, workers: int
+    ) -> None:
+        """Do all jobs."""
+        from pyphylo.sampling._decode import run_jobs
+        from pyphylo.sampling._expand import TreeJob, TreeRule, run_hybrid, run_trees
+        from pyphylo.sampling._stop import StopRule
+
+        config, text = self._config, loaded.text
+        stop = StopRule(config.chars, config.max_new_tokens, loaded.end_tokens, config.temperature)
+        if config.min_mass is None:
+            run_jobs(forward, jobs, text, stop, budget, self._drawn, workers)
+            return
+        rule = TreeRule(stop, config.min_mass, config.max_nodes or 0)
+        if config.mode == "hybrid":
+            run_hybrid(forward, jobs, text, rule, budget, self._drawn_inside, workers)
+            return
+        trees = [TreeJob(job.gene, job.prompt, job.row_cells) for job in jobs]
+        run_trees(forward, trees, text, rule, budget, self._expanded, workers)
+
+    def _drawn(self, job: Job, texts: list[str]) -> None:
+        self.completions[job.gene][job.first : job.first + len(texts)] = texts
+        self._finished(job.gene, job.rows)
+
+    def _drawn_inside(self, job: Job, result: tuple[list[str], Decided]) -> None:
+        texts, decided = result
+        if self.decided is not None and job.first == 0:
+            self.decided[job.gene] = decided
+        if not texts:
+            # Everything is decided: there is nothing to draw inside.
+            self.completions[job.gene] = []
+            self._finished(job.gene, job.rows)
+            return
+        self._drawn(job, texts)
+
+    def _expanded(self, job: TreeJob, decided: Decided) -> None:
+        if self.decided is not None:
+            self.decided[job.gene] = decided
+        self._finished(job.gene, 1)
+
+    def _finished(self, gene: int, rows: int) -> None:
+        self._left[gene] -= rows
+        if self._progress is not None and self._left[gene] == 0:
+            self._progress(1)
 
 
 @dataclass(frozen=True)
@@ -140,7 +208,7 @@ class HuggingFaceSampler:
     def sample(
         self, genome: Genome, config: SamplingConfig, progress: Progress | None = None
     ) -> Population:
-        """Draw ``config.n_probes`` completions of every gene.
+        """Read the alleles of every gene as ``config.mode`` says: drawn, worked out, or both.
 
         Parameters
         ----------
@@ -183,8 +251,12 @@ class HuggingFaceSampler:
             prompts = self._encode(loaded.tokenizer, genome)
             self._check(loaded, genome, prompts, config)
             jobs = self._jobs(genome, prompts, config)
-            completions = self._run(loaded, genome, jobs, config, progress)
-        return Population(completions, self._facts(loaded, prompts[0]))
+            heard = _Heard(config, len(jobs), progress)
+            self._run(loaded, genome, jobs, config, heard)
+        facts = self._facts(loaded, prompts[0])
+        if heard.decided is None:
+            return Population(heard.completions, facts)
+        return Population(heard.completions, facts, heard.decided)
 
     @property
     def weights_key(self) -> tuple[str, ...]:
@@ -307,23 +379,13 @@ class HuggingFaceSampler:
         genome: Genome,
         jobs: Sequence[Job],
         config: SamplingConfig,
-        progress: Progress | None,
-    ) -> list[list[str]]:
-        """Every gene's completions, with failures named."""
-        from pyphylo.sampling._decode import GeneLogitsError, StopRule, run_jobs
+        heard: _Heard,
+    ) -> None:
+        """Read every gene as the mode says, with failures named."""
         from pyphylo.sampling._forward import calibrated_forward
         from pyphylo.sampling._load import is_out_of_memory, one_thread_each
+        from pyphylo.sampling._stop import GeneLogitsError
 
-        completions = [[""] * config.n_probes for _ in jobs]
-        left = [config.n_probes] * len(jobs)
-
-        def done(job: Job, texts: list[str]) -> None:
-            completions[job.gene][job.first : job.first + len(texts)] = texts
-            left[job.gene] -= len(texts)
-            if progress is not None and left[job.gene] == 0:
-                progress(1)
-
-        rule = StopRule(config.chars, config.max_new_tokens, loaded.end_tokens, config.temperature)
         device = loaded.model.device.type
         budget = self._batch_tokens or _BATCH_TOKENS.get(device, _DEFAULT_BATCH_TOKENS)
         try:
@@ -331,7 +393,7 @@ class HuggingFaceSampler:
                 forward = calibrated_forward(loaded.model, [job.prompt for job in jobs])
                 # Code that came with a model may keep state between calls.
                 workers = 1 if self._trust_remote_code else workers
-                run_jobs(forward, jobs, loaded.text, rule, budget, done, workers)
+                heard.listen(forward, jobs, loaded, budget, workers)
         except GeneLogitsError as error:
             raise WorkError(
                 f"model {self._spec!r}, gene {genome.genes[error.gene]!r}: the logits are no "
@@ -344,7 +406,6 @@ class HuggingFaceSampler:
                 f"model {self._spec!r}: one prompt does not fit in the memory that the weights "
                 f"leave on {device!r}: pass device='cpu' or a smaller dtype"
             ) from None
-        return completions
 
     def _facts(self, loaded: _Loaded, first: Sequence[int]) -> dict[str, Any]:
         tokenizer = loaded.tokenizer

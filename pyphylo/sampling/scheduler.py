@@ -85,6 +85,8 @@ def sample(
     chat: str = "none",
     device: str = "auto",
     resume: bool = True,
+    min_mass: float | None = None,
+    max_nodes: int | None = None,
     strict: bool = False,
     shard: str | None = None,
     max_cache_gb: float | None = None,
@@ -105,7 +107,7 @@ def sample(
         The mathematics genome that ships with pyphylo, by default.
     store : path
         A folder: absent, empty, or a store of this genome and configuration.
-    n_probes, mode, temperature, chars, max_new_tokens, seed, chat
+    n_probes, mode, temperature, chars, max_new_tokens, seed, chat, min_mass, max_nodes
         See `SamplingConfig`.
     backend : str
         A registered backend.
@@ -154,7 +156,17 @@ def sample(
         raise InputError(
             "the genome has genes without a prompt (it was imported): give one with prompts"
         )
-    config = SamplingConfig(n_probes, temperature, chars, max_new_tokens, seed, mode, chat)
+    config = SamplingConfig(
+        n_probes=n_probes,
+        temperature=temperature,
+        chars=chars,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        mode=mode,
+        chat=chat,
+        min_mass=min_mass,
+        max_nodes=max_nodes,
+    )
     part = None if shard is None else parse_shard(shard)
     cache = None if max_cache_gb is None else HubCacheBound(max_cache_gb)
     named = expand_models(models, verbatim=takes_names_verbatim(backend))

@@ -136,5 +136,5 @@ def test_the_command_takes_it(instruct, tmp_path, capsys):
     options = "--genome code --genes 2 --probes 2 --chat template --device cpu --json"
     code = main(["sample", folder, "--store", store, *options.split()])
     assert code == 0
-    assert json.loads(capsys.readouterr().out)["sampling"]["chat"] == "template"
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["sampling"]["chat"] == "template"
     assert pp.SampleStore.open(store).genome == pp.Genome.built_in("code").head(2)

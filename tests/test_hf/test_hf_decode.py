@@ -12,8 +12,9 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyphylo.sampling._decode import BadLogitsError, Job, StopRule, draw_tokens, run_jobs
+from pyphylo.sampling._decode import Job, draw_tokens, run_jobs
 from pyphylo.sampling._forward import Forward, calibrated_forward
+from pyphylo.sampling._stop import BadLogitsError, StopRule
 from pyphylo.sampling._token_text import token_text
 from pyphylo.sampling.streams import uniforms
 
