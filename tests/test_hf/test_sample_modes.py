@@ -123,7 +123,7 @@ def test_the_command_line(models: dict[str, str], tmp_path: Path, capsys: Any) -
     common = ["--genome", str(tmp_path / "g.jsonl"), "--device", "cpu", "--json"]
     options = ["--mode", "exact", "--min-mass", "0.01", "--max-nodes", "30"]
     assert main(["run", *given, "--out", str(tmp_path / "run"), *common, *options]) == 0
-    assert json.loads(capsys.readouterr().out)["models"] == list(models)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["models"] == list(models)
     sampling = json.loads((tmp_path / "run" / "run.json").read_text())["sampling"]
     assert sampling == {
         "mode": "exact", "min_mass": 0.01, "max_nodes": 30, "temperature": 1.0, "chars": 4,
@@ -132,11 +132,11 @@ def test_the_command_line(models: dict[str, str], tmp_path: Path, capsys: Any) -
     store = str(tmp_path / "s")
     hybrid = ["--mode", "hybrid", "--probes", "4", "--store", store]
     assert main(["sample", *given[:2], *common, *hybrid]) == 0
-    assert json.loads(capsys.readouterr().out)["sampling"]["min_mass"] == 1e-3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["sampling"]["min_mass"] == 1e-3
     # A model that the store lacks is read in the store's own mode.
     query = ["nearest", given[2], "--store", store, "--device", "cpu", "--json"]
     assert main(query) == 0
-    assert json.loads(capsys.readouterr().out)["sampled"] is True
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["sampled"] is True
     assert pp.SampleStore.open(store).models == tuple(sorted(models))
     for wrong, message in (
         (["--max-nodes", "3"], "max_nodes is an option of mode exact or hybrid, not sample"),
