@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from pyphylo._jit import compiled, compiled_bare
 from pyphylo.tree import _nj_rows, _nj_search
+from pyphylo.tree._intrinsics import larger
 from pyphylo.tree._nj_rows import BLOCK, DEAD
 
 __all__ = ["join_all"]
@@ -59,7 +60,7 @@ def _join_rows(
         stored = np.float64(joined[k])
         counted[k] = 0.0 if dead else stored
         R[k] = DEAD if dead else R[k] + ((stored - x) - y)
-        size = _nj_search.larger(0.0 if dead else abs(stored), size)
+        size = larger(0.0 if dead else abs(stored), size)
     return size
 
 

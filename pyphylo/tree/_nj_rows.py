@@ -17,13 +17,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled, compiled_bare
+from pyphylo.tree._intrinsics import larger
 
 __all__ = [
     "BLOCK",
@@ -35,7 +33,6 @@ __all__ = [
     "fill_from_condensed",
     "fill_from_square",
     "mirror",
-    "prefetch",
     "room",
     "row_sum",
     "sum_rows",
@@ -50,23 +47,6 @@ PARTIAL = 64
 _TILE = 128
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
-    """Ask for the memory of array.flat[index] of a contiguous array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte = ir.IntType(8).as_pointer()
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
-        builder.call(prefetch, [address, flag(0), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return numba.void(array, numba.intp), generate
-
-
 @compiled_bare
 def columns(n: int) -> int:
     """Columns that memory is taken for: n tips and some joined nodes, in whole lines."""
@@ -79,20 +59,28 @@ def room(n: int, live: int) -> int:
     return max(1, min(columns(n) - live, live // 4))
 
 
-@compiled
+@compiled_bare
+def _copy(source: NDArray[Any], target: NDArray[Any]) -> float:
+    """Copy a stretch of a row; its largest absolute value, +inf among them. NaN must not occur."""
+    size = 0.0
+    for k in range(source.shape[0]):
+        target[k] = source[k]
+        size = larger(abs(np.float64(target[k])), size)
+    return float(size)
+
+
+@compiled_bare
 def fill_from_square(square: NDArray[Any], D: NDArray[Any], first: int, last: int) -> float:
-    """Copy the rows first <= i < last; their largest absolute value, not finite if one is not."""
+    """Copy the rows first <= i < last; their largest absolute value."""
     n = square.shape[0]
     size = 0.0
     for i in range(first, last):
-        target = D[i, :n]
-        target[:] = square[i]
-        target[i] = 0.0
-        size = max(size, _largest(target))
+        size = max(size, _copy(square[i], D[i, :n]))
+        D[i, i] = 0.0
     return size
 
 
-@compiled
+@compiled_bare
 def fill_from_condensed(
     condensed: NDArray[Any], D: NDArray[Any], n: int, first: int, last: int
 ) -> float:
@@ -110,27 +98,14 @@ def fill_from_condensed(
                 begin = max(left, i + 1)
                 if begin < right:
                     source = i * n - i * (i + 1) // 2 - i - 1
-                    target = D[i, begin:right]
-                    target[:] = condensed[source + begin : source + right]
-                    size = max(size, _largest(target))
+                    part = condensed[source + begin : source + right]
+                    size = max(size, _copy(part, D[i, begin:right]))
             for j in range(left, right):
                 for i in range(top, min(bottom, j)):
                     D[j, i] = D[i, j]
         for i in range(top, bottom):
             D[i, i] = 0.0
     return size
-
-
-@compiled_bare
-def _largest(row: NDArray[Any]) -> float:
-    """The largest absolute value; not finite if one is not."""
-    size = 0.0
-    total = 0.0
-    for k in range(row.shape[0]):
-        value = abs(np.float64(row[k]))
-        size = value if value > size else size
-        total += value - value
-    return float(size + total)
 
 
 @compiled_bare

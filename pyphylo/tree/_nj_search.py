@@ -25,13 +25,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled, compiled_bare
-from pyphylo.tree import _nj_rows
+from pyphylo.tree._intrinsics import larger, prefetch, smaller
 from pyphylo.tree._nj_rows import BLOCK, DEAD
 
 __all__ = [
@@ -41,7 +39,6 @@ __all__ = [
     "Pair",
     "choose_leads",
     "find",
-    "larger",
     "lower",
     "padding",
     "refresh_u",
@@ -86,34 +83,6 @@ class Nodes(NamedTuple):
     partner: NDArray[np.int64]
 
 
-def _select(builder: Any, comparison: str, left: Any, right: Any) -> Any:
-    # Plain comparisons do not become vector reductions, because NaN and -0.0 would have to
-    # keep their place. Neither occurs in what is reduced here, and saying so changes no value.
-    flags = ("nnan", "nsz")
-    chosen = builder.fcmp_ordered(comparison, left, right, flags=flags)
-    return builder.select(chosen, left, right, flags=flags)
-
-
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _smaller(typing_context: Any, left: Any, right: Any) -> Any:
-    """The smaller of two float64 that are not NaN."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _select(builder, "<", *arguments)
-
-    return numba.float64(numba.float64, numba.float64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def larger(typing_context: Any, left: Any, right: Any) -> Any:
-    """The larger of two float64 that are not NaN."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _select(builder, ">", *arguments)
-
-    return numba.float64(numba.float64, numba.float64), generate
-
-
 @compiled_bare
 def padding(largest: float, size_u: float, fallen: float) -> float:
     """How far a bound is lowered for rounding: with |d| <= largest, |u| <= size_u, and `fallen`."""
@@ -125,7 +94,7 @@ def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -
     """The smallest Q of a stretch of a row whose row sum is `own`."""
     best = np.inf
     for j in range(row.shape[0]):
-        best = _smaller(c * row[j] - (own + R[j]), best)
+        best = smaller(c * row[j] - (own + R[j]), best)
     return best
 
 
@@ -276,7 +245,7 @@ def _candidates(
         other = u[s : min(low.shape[0], s + CHUNK)]
         least = np.inf
         for k in range(own.shape[0]):
-            least = _smaller(own[k] - other[k], least)
+            least = smaller(own[k] - other[k], least)
         if least <= limit:
             for k in range(own.shape[0]):
                 rows[count] = s + k
@@ -316,7 +285,7 @@ def _queue_row(
         queue[count, 1] = b
         taken = known - own <= limit
         count += taken
-        least = _smaller(np.inf if taken else known, least)
+        least = smaller(np.inf if taken else known, least)
     nodes.low[i] = least
     return count
 
@@ -325,7 +294,7 @@ def _queue_row(
 def _ask_for(D: NDArray[Any], row: int, i: int, b: int) -> None:
     """Ask for the memory of block b of node i, whose distances lie in `row`."""
     for k in range(b * BLOCK, min(i, (b + 1) * BLOCK), _LINE // D.itemsize):
-        _nj_rows.prefetch(D, row * D.shape[1] + k)
+        prefetch(D, row * D.shape[1] + k)
 
 
 @compiled_bare
@@ -390,7 +359,7 @@ def find(
     queued = 0
     for t in range(count):
         i = rows[min(t + _AHEAD, count - 1)]
-        _nj_rows.prefetch(nodes.bounds, i * nodes.bounds.shape[1])
+        prefetch(nodes.bounds, i * nodes.bounds.shape[1])
         i = rows[t]
         if i == young or nodes.low[i] - nodes.u[i] > best / c + pad:
             continue

@@ -151,7 +151,7 @@ def _search(
         else:
             sizes = tasks.run(_nj_rows.fill_from_square, [(values, work, *s) for s in spans])
         largest = max(sizes)
-        if not all(map(np.isfinite, sizes)):
+        if not np.isfinite(largest):
             raise _overflow(values, n, dtype)
         spread = work.copy() if variances else np.empty((0, 0), work.dtype)
         nodes = _nj_search.Nodes(
