@@ -218,6 +218,12 @@ def test_what_is_known_of_genomes(capsys, tmp_path):
     (gene,) = call_json(capsys, "genes", "info", tmp_path / "store")["diversity"]["genes"]
     # Of 12 ordered pairs of a model's probes 2 agree, of 16 between the models 2.
     assert gene == {"gene": "g", "alleles": 3.0, "within": 0.8333, "between": 0.0417}
+    completions.write_text(completions.read_text().split('{"model": "b"')[0])
+    call_json(capsys, "import", completions, "--store", tmp_path / "one")
+    code, text, _ = call(capsys, "genes", "info", tmp_path / "one")
+    assert code == 0
+    assert "over 1 model, 4 probes a gene:" in text
+    assert text.splitlines()[-1].split() == ["mean", "3.000", "0.833", "-"]
     pp.Genome(["g"], ["a prompt"]).save(tmp_path / "g.jsonl")
     code, text, _ = call(capsys, "genes", "info", tmp_path / "g.jsonl")
     assert code == 0

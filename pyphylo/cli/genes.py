@@ -218,13 +218,15 @@ def _diversity_lines(diversity: dict[str, Any] | None) -> list[str]:
     columns = ("alleles", "within", "between")
     rows = [
         [row["gene"], *("-" if row[key] is None else f"{row[key]:.3f}" for key in columns)]
-        for row in diversity["genes"]
+        for row in [*diversity["genes"], {"gene": "mean", **diversity["mean"]}]
     ]
-    mean = ["mean", *(f"{diversity['mean'][key]:.3f}" for key in columns)]
-    probes = " to ".join(map(str, sorted(set(diversity["probes"]))))
-    title = f"diversity over {diversity['models']} models, {probes} probes a gene:"
+    # Models read as probabilities have none.
+    counts = [f"{n} probes a gene" if n else "probabilities" for n in diversity["probes"]]
+    probes = ", ".join(sorted(set(counts)))
+    count = diversity["models"]
+    title = f"diversity over {count} model{'s' * (count != 1)}, {probes}:"
     models = [[model["name"], model["what"]] for model in diversity.get("pilots", [])]
     width = max((len(name) for name, _ in models), default=0)
     notes = [f"  {name:{width}}  {what}" for name, what in models]
     notes += [f"  {diversity['note']}"] if "note" in diversity else []
-    return [title, *notes, aligned(["gene", *columns], [*rows, mean])]
+    return [title, *notes, aligned(["gene", *columns], rows)]

@@ -55,4 +55,5 @@ def _run(args: argparse.Namespace) -> Outcome:
             on_event=listener,
             **sampling_options(args),
         )
-    return Outcome(f"{len(store.models)} models in {store.path}", streamed=True)
+    count = len(store.models)
+    return Outcome(f"{count} model{'s' * (count != 1)} in {store.path}", streamed=True)
