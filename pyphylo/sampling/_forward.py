@@ -8,16 +8,26 @@ what does not agree is not used. Slower, never wrong.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 
 from pyphylo.sampling._load import is_out_of_memory
 
-__all__ = ["Branches", "Forward", "calibrated_forward"]
+__all__ = ["Branches", "Forward", "Watch", "calibrated_forward"]
+
+Watch: TypeAlias = Callable[[Sequence[Sequence[int]]], contextlib.AbstractContextManager[None]]
+"""Makes what is entered around a call of the model, from the tokens of each row from the prompt's
+first on; from nothing while a model is tried out. Called from several threads."""
+
+
+def _unwatched(sequences: Sequence[Sequence[int]]) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
 
 _CACHE_NAMES = ("past_key_values", "cache_params")
 _KEEP_NAMES = ("logits_to_keep", "num_logits_to_keep")
@@ -29,9 +39,11 @@ _HALF_TOLERANCE = 0.1
 
 
 @torch.inference_mode()
-def calibrated_forward(model: Any, sequences: Sequence[Sequence[int]]) -> Forward:
+def calibrated_forward(
+    model: Any, sequences: Sequence[Sequence[int]], watch: Watch | None = None
+) -> Forward:
     """A `Forward` that pads and caches only if the model does both rightly on `sequences`."""
-    forward = Forward(model)
+    forward = Forward(model, watch)
     forward.calibrate(sequences)
     return forward
 
@@ -43,6 +55,7 @@ class Forward:
     ----------
     model : transformers causal language model
         In evaluation mode.
+    watch : Watch, optional
 
     Attributes
     ----------
@@ -52,7 +65,7 @@ class Forward:
         Whether branches continue from cached keys and values, not from scratch.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, watch: Watch | None = None) -> None:
         parameters = inspect.signature(model.forward).parameters
         self._model = model
         self._device = model.device
@@ -61,6 +74,8 @@ class Forward:
         self._keep = next((name for name in _KEEP_NAMES if name in parameters), None)
         self._cache_name = next((name for name in _CACHE_NAMES if name in parameters), None)
         self._takes_use_cache = "use_cache" in parameters
+        self._watch = watch or _unwatched
+        self._calibrating = False
         self.pads = self._takes_mask
         self.caches = self._cache_name is not None and self._takes_use_cache
 
@@ -70,7 +85,13 @@ class Forward:
 
     def calibrate(self, sequences: Sequence[Sequence[int]]) -> None:
         """Set `pads` and `caches` by what the model really does with these sequences."""
-        short, long = min(sequences, key=len), max(sequences, key=len)
+        self._calibrating = True
+        try:
+            self._calibrate(min(sequences, key=len), max(sequences, key=len))
+        finally:
+            self._calibrating = False
+
+    def _calibrate(self, short: Sequence[int], long: Sequence[int]) -> None:
         differ = len(short) != len(long)
         if self.pads and differ:
             self.pads = self._agree(self.start([short, long]).logits, [short, long])
@@ -78,9 +99,17 @@ class Forward:
             self.caches = self._cache_works(short if self.pads and differ else None, long)
 
     def run(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any
+        self,
+        sequences: Sequence[Sequence[int]],
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any,
     ) -> tuple[torch.Tensor, Any]:
-        """One call of the model: logits after each row's last token, and the cache."""
+        """One call of the model: logits after each row's last token, and the cache.
+
+        `sequences` are the rows from their first token on; `ids`, what the cache lacks of them.
+        """
         options: dict[str, Any] = {}
         if self._takes_mask:
             options["attention_mask"] = mask
@@ -92,7 +121,8 @@ class Forward:
             options["use_cache"] = self.caches
         if self.caches and self._cache_name is not None and cache is not None:
             options[self._cache_name] = cache
-        output = self._model(input_ids=ids, **options)
+        with self._watch(() if self._calibrating else sequences):
+            output = self._model(input_ids=ids, **options)
         found = getattr(output, self._cache_name, None) if self._cache_name else None
         return output.logits[:, -1, :], found
 
@@ -184,7 +214,7 @@ class Branches:
         self._mask = self._forward.tensor(mask)
         positions = (self._mask.cumsum(dim=-1) - 1).clamp_(min=0)
         self.logits, cache = self._forward.run(
-            self._forward.tensor(ids), self._mask, positions, None
+            sequences, self._forward.tensor(ids), self._mask, positions, None
         )
         self._cache: Any = cache if self._forward.caches else None
 
@@ -200,4 +230,6 @@ class Branches:
         self._sequences = sequences
         positions = self._forward.tensor([[len(sequence) - 1] for sequence in sequences])
         ids = self._forward.tensor([[token] for token in tokens])
-        self.logits, self._cache = self._forward.run(ids, self._mask, positions, self._cache)
+        self.logits, self._cache = self._forward.run(
+            sequences, ids, self._mask, positions, self._cache
+        )

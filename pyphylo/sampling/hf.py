@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from pyphylo.sampling._decode import Job
     from pyphylo.sampling._expand import TreeJob
-    from pyphylo.sampling._forward import Forward
+    from pyphylo.sampling._forward import Forward, Watch
     from pyphylo.sampling._token_text import TokenText
     from pyphylo.sampling._weights import Weights
 
@@ -151,6 +151,12 @@ class HuggingFaceSampler:
         completion only where a draw is within rounding of the boundary between
         two tokens.
 
+    Attributes
+    ----------
+    watch : callable, optional
+        Makes the context that each call of the model runs in, from the token ids of the
+        batch's rows, each from the prompt's first on; for measuring.
+
     Raises
     ------
     InputError
@@ -196,6 +202,7 @@ class HuggingFaceSampler:
         )
         self._loaded: _Loaded | None = None
         self._weights: Weights | None = None
+        self.watch: Watch | None = None
 
     def __repr__(self) -> str:
         return f"HuggingFaceSampler({self._identity.name!r}, {self._spec!r})"
@@ -290,6 +297,19 @@ class HuggingFaceSampler:
             return
         self._loaded = None
         self._weights.hand_over(successor._own_weights())
+
+    def load(self) -> str:
+        """Load tokenizer and weights, as the first `sample` would; the kind of device they are on.
+
+        Raises
+        ------
+        InputError, WorkError
+            As `sample` raises them.
+        """
+        from pyphylo.sampling._load import quiet
+
+        with quiet():
+            return str(self._load().model.device.type)
 
     def close(self) -> None:
         """Free the weights; the next `sample` loads them again."""
@@ -390,7 +410,7 @@ class HuggingFaceSampler:
         budget = self._batch_tokens or _BATCH_TOKENS.get(device, _DEFAULT_BATCH_TOKENS)
         try:
             with one_thread_each(device) as workers:
-                forward = calibrated_forward(loaded.model, [job.prompt for job in jobs])
+                forward = calibrated_forward(loaded.model, [job.prompt for job in jobs], self.watch)
                 # Code that came with a model may keep state between calls.
                 workers = 1 if self._trust_remote_code else workers
                 heard.listen(forward, jobs, loaded, budget, workers)
