@@ -92,11 +92,17 @@ class Forward:
             self._calibrating = False
 
     def _calibrate(self, short: Sequence[int], long: Sequence[int]) -> None:
-        differ = len(short) != len(long)
-        if self.pads and differ:
-            self.pads = self._agree(self.start([short, long]).logits, [short, long])
-        if self.caches:
-            self.caches = self._cache_works(short if self.pads and differ else None, long)
+        both = None
+        if self.pads and len(short) != len(long):
+            both = self.start([short, long])
+            self.pads = self._agree(both.logits, [short, long])
+        if not self.caches:
+            return
+        if both is None or not self.pads:
+            best = int(self.start([long]).logits[0].argmax())
+            short = [*long[:-1], best]
+            both = self.start([short, long])
+        self.caches = self._cache_works(both, short, long)
 
     def run(
         self,
@@ -130,12 +136,11 @@ class Forward:
         """Integers on the model's device."""
         return torch.tensor(values, dtype=torch.long, device=self._device)
 
-    def _cache_works(self, short: Sequence[int] | None, long: Sequence[int]) -> bool:
-        """Whether rows picked from the cache, repeated and reordered, go on as from scratch."""
-        if short is None:
-            best = int(self.start([long]).logits[0].argmax())
-            short = [*long[:-1], best]
-        branches = self.start([short, long])
+    def _cache_works(self, branches: Branches, short: Sequence[int], long: Sequence[int]) -> bool:
+        """Whether rows picked from the cache, repeated and reordered, go on as from scratch.
+
+        `branches` are at the end of the two, and are of no use afterwards.
+        """
         if not branches.has_cache:
             return False
         best_two = branches.logits.topk(2).indices.tolist()

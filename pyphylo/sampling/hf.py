@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HuggingFaceSampler"]
 
-_BATCH_TOKENS = {"cpu": 1 << 13, "mps": 1 << 15, "cuda": 1 << 17}
-_DEFAULT_BATCH_TOKENS = 1 << 15
-
 
 class _Heard:
     """What the genes of one model said so far, whatever the mode.
@@ -130,7 +127,8 @@ class HuggingFaceSampler:
         ``.bin`` format are read with torch's weights-only reader, which builds tensors
         and runs nothing.
     device : str
-        ``"auto"`` (cuda, then mps, then cpu) or a torch device.
+        ``"auto"`` (cuda, then mps, then cpu), a torch device, or ``"spread"``: layers on
+        all GPUs, then in the CPU's memory, for models larger than one GPU.
     dtype : str
         ``"auto"`` (the checkpoint's own; float32 where it states none and for
         GGUF), ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"float64"``.
@@ -145,9 +143,9 @@ class HuggingFaceSampler:
         front what it wants: `add_bos` must be unset.
     batch_tokens : int, optional
         Tokens (rows times length) whose keys and values are held at once at
-        most; by default 8,192 on a CPU, for each of its threads, and 131,072 on a
-        GPU. A batch that does
-        not fit on an accelerator is halved. It changes speed and memory; a
+        most, for each thread on a CPU; by default what half of the free memory
+        takes, on a CPU at most 8,192. A batch that does not fit on an accelerator
+        is halved. It changes speed and memory; a
         completion only where a draw is within rounding of the boundary between
         two tokens.
 
@@ -402,17 +400,19 @@ class HuggingFaceSampler:
         heard: _Heard,
     ) -> None:
         """Read every gene as the mode says, with failures named."""
+        from pyphylo.sampling._budget import tokens_that_fit
         from pyphylo.sampling._forward import calibrated_forward
         from pyphylo.sampling._load import is_out_of_memory, one_thread_each
         from pyphylo.sampling._stop import GeneLogitsError
 
         device = loaded.model.device.type
-        budget = self._batch_tokens or _BATCH_TOKENS.get(device, _DEFAULT_BATCH_TOKENS)
+        shortest = min(job.row_cells for job in jobs)
         try:
             with one_thread_each(device) as workers:
                 forward = calibrated_forward(loaded.model, [job.prompt for job in jobs], self.watch)
                 # Code that came with a model may keep state between calls.
                 workers = 1 if self._trust_remote_code else workers
+                budget = self._batch_tokens or tokens_that_fit(loaded.model, shortest, workers)
                 heard.listen(forward, jobs, loaded, budget, workers)
         except GeneLogitsError as error:
             raise WorkError(
