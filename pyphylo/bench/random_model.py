@@ -13,7 +13,7 @@ from pyphylo.genome import Genome
 
 __all__ = ["BILLION", "SMALL", "RandomModel"]
 
-_ENTROPY = 3.0
+_ENTROPY = 3.0  # of normal logits; a little more comes out
 _TEXT_BYTES = 1 << 23
 
 
@@ -21,7 +21,7 @@ _TEXT_BYTES = 1 << 23
 class RandomModel:
     """A Llama-like model, as large as it is said to be.
 
-    Next tokens have an entropy of about 3 nats, as those of real models have: how many
+    Next tokens have an entropy of three to five nats, as those of real models have: how many
     probes of a gene go the same way, and so what there is to compute, depends on it.
 
     Parameters
@@ -57,14 +57,11 @@ class RandomModel:
             pad_token_id=None,
             **sizes,
         )
-        before = torch.get_default_dtype()
         with quiet(), torch.random.fork_rng(), torch.device(device):
             torch.manual_seed(0)
-            torch.set_default_dtype(getattr(torch, dtype))
-            try:
-                model = transformers.AutoModelForCausalLM.from_config(config)
-            finally:
-                torch.set_default_dtype(before)
+            model = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=getattr(torch, dtype)
+            )
             # Logits of a normal distribution, their input of length one a coordinate.
             spread = math.sqrt(2 * max(0.0, math.log(self.vocabulary) - _ENTROPY))
             torch.nn.init.normal_(model.lm_head.weight, 0.0, spread / math.sqrt(self.hidden_size))
