@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import pyphylo as pp
 from pyphylo import _core
-from pyphylo.bench import similarity
+from pyphylo.bench import sampling, similarity
 from pyphylo.bench.measure import added_memory, in_fresh_process, repeated_seconds
+from pyphylo.bench.random_model import RandomModel
 from pyphylo.cli import main
 from pyphylo.cli.bench import SIZES
 
@@ -197,3 +198,53 @@ def test_a_tree_of_two_is_not_measured(capsys):
     code, _, err = call(capsys, "nj", "--models", 2)
     assert code == 2
     assert "neighbor joining needs three models, not 2" in err
+
+
+def test_sampling_is_measured(capsys):
+    code, out, _ = call(
+        capsys, "sampling", "--genes", 3, "--probes", 4, "--mode", "sample", "hybrid", "exact",
+        "--repeats", 2, "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert code == 0
+    data = json.loads(out)
+    assert data["command"] == "bench sampling"
+    assert [r["mode"] for r in data["results"]] == ["sample", "hybrid", "exact"]
+    for r in data["results"]:
+        assert (r["genes"], r["probes"], r["model"]) == (3, 4, "random")
+        assert (r["device"], r["dtype"], r["threads"]) == ("cpu", "float32", 1)
+        assert len(r["seconds"]) == 2
+        median = statistics.median(r["seconds"])
+        assert r["genes_per_s"] == pytest.approx(3 / median)
+        assert r["tokens_per_s"] == pytest.approx(r["tokens_run"] / median)
+        assert 0 < r["tokens_needed"] < r["tokens_run"]
+        assert 0 < r["forward_share"] < 1
+    sample, _, exact = data["results"]
+    assert sample["tokens_needed"] < exact["tokens_needed"]
+    # Each gene's probes end after five tokens, and the prompt is run once.
+    assert 0 < sample["passes"] < 5 + 10
+
+
+def test_a_ledger_counts_each_token_once(tmp_path):
+    """Tokens needed are those of a trie of all sequences that went through the model."""
+    ledger = sampling.Ledger("cpu")
+    for batch in ([[1, 2, 3], [1, 2, 4]], [[1, 2, 3, 5], [1, 2, 3, 5]], [[1, 2, 3, 5, 6]], []):
+        with ledger.watch(batch):
+            pass
+    assert (ledger.tokens_needed, ledger.passes) == (3 + 3 + 1 + 1, 4)
+
+
+def test_sampling_text_and_errors(capsys, tmp_path):
+    folder = RandomModel(300, 32, 48, 1, 2, 1).save(tmp_path / "tiny")
+    again = RandomModel(300, 32, 48, 1, 2, 1).save(tmp_path / "again")
+    names = ("model.safetensors", "tokenizer.json")
+    assert all((folder / n).read_bytes() == (again / n).read_bytes() for n in names)
+    options = ["--genes", 2, "--probes", 2, "--repeats", 1, "--device", "cpu"]
+    code, out, _ = call(capsys, "sampling", folder, *options)
+    title, header, row = out.splitlines()
+    assert code == 0
+    assert "2 genes, 2 probes" in title
+    assert len(header) == len(row)
+    assert row.split()[:2] == ["sample", "1"]
+    code, _, err = call(capsys, "sampling", folder, "--genes", 1000)
+    assert code == 2
+    assert "n_genes cannot be 1000" in err

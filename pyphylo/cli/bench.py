@@ -15,6 +15,7 @@ SIZES = {"fast": [200], "regular": [200, 1_000], "large": [200, 1_000, 5_000, 10
 """Models of the tables that a size measures."""
 NJ_SIZES = {"fast": [1_000], "regular": [1_000, 2_000], "large": [1_000, 2_000, 5_000, 10_000]}
 """Tips of the trees that a size measures."""
+_MODES = ("sample", "exact", "hybrid")
 _KINDS = ("near-additive", "language-models")
 
 
@@ -26,6 +27,7 @@ def add_parser(commands: Any, name: str) -> None:
     kernels = parser.add_subparsers(title="kernels", metavar="KERNEL", required=True)
     _add_similarity(kernels)
     _add_nj(kernels)
+    _add_sampling(kernels)
 
 
 def _add_sizes(parser: argparse.ArgumentParser, sizes: Mapping[str, list[int]], what: str) -> None:
@@ -40,6 +42,12 @@ def _add_sizes(parser: argparse.ArgumentParser, sizes: Mapping[str, list[int]], 
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
+    _add_threads(parser)
+    parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="default 5")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=whole,
@@ -48,8 +56,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="one or more numbers of threads, 0: all there are; default 1",
     )
-    parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="default 5")
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
 
 
 def _add_similarity(kernels: Any) -> None:
@@ -80,6 +86,32 @@ def _add_nj(kernels: Any) -> None:
     _add_common(parser)
     add_json(parser)
     parser.set_defaults(run=_nj)
+
+
+def _add_sampling(kernels: Any) -> None:
+    parser = kernels.add_parser(
+        "sampling",
+        help="alleles of one language model",
+        description="How fast a model's alleles are read, and where the time goes. Tokens run are "
+        "all that went through the model, tokens needed are each prompt and each start of a "
+        "completion that was looked at, once. The modes take turns in one process.",
+    )
+    parser.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="as `sample` takes it; default: a small random one",
+    )
+    parser.add_argument("--genes", type=positive, default=32, metavar="N", help="default 32")
+    parser.add_argument("--probes", type=positive, default=32, metavar="N", help="default 32")
+    parser.add_argument("--mode", choices=_MODES, nargs="+", default=["sample"])
+    parser.add_argument("--device", default="auto", help="default auto")
+    parser.add_argument("--dtype", default="auto", help="default auto")
+    parser.add_argument("--batch-tokens", type=positive, metavar="N", help="held at once at most")
+    _add_threads(parser)
+    parser.add_argument("--repeats", type=positive, default=3, metavar="N", help="default 3")
+    add_json(parser)
+    parser.set_defaults(run=_sampling)
 
 
 def _similarity(args: argparse.Namespace) -> Outcome:
@@ -152,6 +184,43 @@ def _nj(args: argparse.Namespace) -> Outcome:
     ]
     title = f"pyphylo {results[0]['version']}, {args.method} in {args.dtype}"
     data = {"command": "bench nj", "results": results}
+    return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
+
+
+def _sampling(args: argparse.Namespace) -> Outcome:
+    from pyphylo.bench.sampling import bench_sampling
+
+    results = bench_sampling(
+        args.model,
+        modes=args.mode,
+        n_genes=args.genes,
+        n_probes=args.probes,
+        threads=args.threads,
+        repeats=args.repeats,
+        device=args.device,
+        dtype=args.dtype,
+        batch_tokens=args.batch_tokens,
+    )
+    header = ["mode", "threads", "median", "genes/s", "tokens/s", "run", "needed", "in passes"]
+    rows = [
+        [
+            r["mode"],
+            str(r["threads"]),
+            f"{statistics.median(r['seconds']):.3f} s",
+            f"{r['genes_per_s']:.3g}",
+            f"{r['tokens_per_s']:.3g}",
+            str(r["tokens_run"]),
+            str(r["tokens_needed"]),
+            f"{r['forward_share']:.0%}",
+        ]
+        for r in results
+    ]
+    r = results[0]
+    title = (
+        f"pyphylo {r['version']}, {r['model']} in {r['dtype']} on {r['device']}, "
+        f"{r['genes']} genes, {r['probes']} probes"
+    )
+    data = {"command": "bench sampling", "results": results}
     return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
 
 

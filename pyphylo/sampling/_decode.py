@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from pyphylo.sampling._batches import run_batches
+from pyphylo.sampling._endings import Endings
 from pyphylo.sampling._forward import Branches, Forward
-from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule, finished_text
+from pyphylo.sampling._stop import BadLogitsError, GeneLogitsError, StopRule
 from pyphylo.sampling._token_text import TokenText
 
 __all__ = ["DRAW_CELLS", "Job", "Weights", "draw_tokens", "follow", "run_jobs", "token_weights"]
@@ -66,16 +67,6 @@ class Job:
 
 Weights: TypeAlias = Mapping[tuple[int, ...], torch.Tensor]
 """Unnormalised token probabilities (float64) after some prefixes of new tokens."""
-
-
-@dataclass(frozen=True)
-class _Node:
-    """Probes of one job that drew the same tokens so far; row `row` of the last logits."""
-
-    job: int
-    row: int
-    prefix: tuple[int, ...]
-    probes: NDArray[np.intp]
 
 
 def run_jobs(
@@ -150,67 +141,131 @@ def follow(
     list of list of str
         The completions of every job.
     """
-    nodes = [
-        _Node(job=i, row=i, prefix=(), probes=np.arange(len(job.uniforms)))
-        for i, job in enumerate(jobs)
-        if weights[i] is not None
+    drawn = [i for i, given in enumerate(weights) if given is not None]
+    open_ = _Open.prompts(jobs, drawn)
+    endings = Endings(text, rule)
+    standing = endings.start(len(drawn))
+    uniforms = np.concatenate([job.uniforms for job in jobs])
+    completions = [""] * len(uniforms)
+    while open_.prefixes:
+        draws = uniforms[open_.probes, len(open_.prefixes[0])]
+        tokens = _draw_all(branches.logits, open_, draws, jobs, rule, weights)
+        children, parents = open_.children(tokens)
+        prompts = [jobs[job].prompt for job in children.jobs.tolist()]
+        standing, said = endings.step(standing, parents, prompts, children.prefixes)
+        for probe, node in zip(children.probes.tolist(), children.nodes.tolist(), strict=True):
+            completions[probe] = said[node] or ""
+        goes_on = np.array([text is None for text in said], dtype=bool)
+        open_, standing = children.those(goes_on), standing.those(goes_on)
+        if open_.prefixes:
+            branches.advance(open_.rows.tolist(), [prefix[-1] for prefix in open_.prefixes])
+            open_ = replace(open_, rows=np.arange(len(open_.prefixes)))
+    ends = np.cumsum([len(job.uniforms) for job in jobs])
+    return [
+        completions[end - len(job.uniforms) : end] if given is not None else []
+        for job, given, end in zip(jobs, weights, ends.tolist(), strict=True)
     ]
-    completions: list[list[str]] = [[] for _ in jobs]
-    for node in nodes:
-        completions[node.job] = [""] * len(node.probes)
-    while nodes:
-        children = _grow(branches.logits, nodes, jobs, rule, weights)
-        nodes = []
-        for child in children:
-            said = finished_text(jobs[child.job].prompt, child.prefix, text, rule)
-            if said is None:
-                nodes.append(child)
-                continue
-            for probe in child.probes:
-                completions[child.job][probe] = said
-        if not nodes:
-            break
-        branches.advance([node.row for node in nodes], [node.prefix[-1] for node in nodes])
-        nodes = [replace(node, row=row) for row, node in enumerate(nodes)]
-    return completions
 
 
-def _grow(
+@dataclass(frozen=True)
+class _Open:
+    """Probes that are not done, and the nodes that they are in: those of one job that drew the
+    same tokens so far, all of one number.
+
+    Attributes
+    ----------
+    jobs, rows : ndarray of int, shape (nodes,)
+        Which job each node is of, in ascending order, and its row of the last logits.
+    prefixes : list of tuple of int
+        The tokens drawn.
+    probes, nodes : ndarray of int, shape (probes,)
+        Which probe of all jobs, and its node, in ascending order.
+    """
+
+    jobs: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    prefixes: list[tuple[int, ...]]
+    probes: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+
+    @classmethod
+    def prompts(cls, jobs: Sequence[Job], drawn: Sequence[int]) -> _Open:
+        """All probes of some jobs, none of which has drawn yet; row `i` is of job `i`."""
+        sizes = np.array([len(job.uniforms) for job in jobs])
+        of_job = np.repeat(np.arange(len(jobs)), sizes)
+        probes = np.flatnonzero(np.isin(of_job, drawn))
+        rows = np.array(drawn, dtype=np.int64)
+        return cls(rows, rows, [()] * len(drawn), probes, np.searchsorted(rows, of_job[probes]))
+
+    def children(self, tokens: NDArray[np.int64]) -> tuple[_Open, NDArray[np.int64]]:
+        """After one token of each probe: the nodes by parent and token, and their parents.
+
+        A child's row is its parent's.
+        """
+        order = np.lexsort((tokens, self.nodes))
+        nodes, tokens = self.nodes[order], tokens[order]
+        is_first = np.ones(len(order), dtype=bool)
+        is_first[1:] = (nodes[1:] != nodes[:-1]) | (tokens[1:] != tokens[:-1])
+        parents = nodes[is_first]
+        prefixes = [
+            (*self.prefixes[node], token)
+            for node, token in zip(parents.tolist(), tokens[is_first].tolist(), strict=True)
+        ]
+        numbers = np.cumsum(is_first) - 1
+        rows = self.rows[parents]
+        return _Open(self.jobs[parents], rows, prefixes, self.probes[order], numbers), parents
+
+    def those(self, kept: NDArray[np.bool_]) -> _Open:
+        """Some of the nodes, with the probes in them."""
+        number = np.cumsum(kept) - 1
+        stays = kept[self.nodes]
+        return _Open(
+            self.jobs[kept],
+            self.rows[kept],
+            [prefix for prefix, keep in zip(self.prefixes, kept.tolist(), strict=True) if keep],
+            self.probes[stays],
+            number[self.nodes[stays]],
+        )
+
+
+def _draw_all(
     logits: torch.Tensor,
-    nodes: Sequence[_Node],
+    open_: _Open,
+    draws: NDArray[np.float64],
     jobs: Sequence[Job],
     rule: StopRule,
     weights: Sequence[Weights | None],
-) -> list[_Node]:
-    """Draw one token for every probe of every node; equal tokens of a node are one child."""
-    draws = [jobs[node.job].uniforms[node.probes, len(node.prefix)] for node in nodes]
-    given = [(weights[node.job] or {}).get(node.prefix) for node in nodes]
-    plain = [i for i, row in enumerate(given) if row is None]
-    rows = [nodes[i].row for i in plain]
+) -> NDArray[np.int64]:
+    """One token for every probe, by its draw."""
+    nodes = range(len(open_.prefixes))
+    by_node = np.split(draws, np.searchsorted(open_.nodes, nodes[1:]))
+    given = [
+        (weights[job] or {}).get(prefix)
+        for job, prefix in zip(open_.jobs.tolist(), open_.prefixes, strict=True)
+    ]
+    plain = [node for node in nodes if given[node] is None]
+    rows = open_.rows[plain]
+    is_all = len(rows) == len(logits) and np.array_equal(rows, np.arange(len(rows)))
+    found: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(nodes)
     try:
-        found = draw_tokens(
-            logits if len(rows) == len(logits) else logits[rows],
+        tokens = draw_tokens(
+            logits if is_all else logits[torch.as_tensor(rows, device=logits.device)],
             rule.temperature,
-            [draws[i] for i in plain],
+            [by_node[node] for node in plain],
         )
     except BadLogitsError as error:
-        raise GeneLogitsError(jobs[nodes[plain[error.row]].job].gene) from None
-    drawn = dict(zip(plain, found, strict=True))
-    for i, row in enumerate(given):
-        if row is not None:
-            (drawn[i],) = _quantiles(_cumulative(row[None]), [draws[i]])
-    children = []
-    for i, node in enumerate(nodes):
-        tokens = drawn[i]
-        for token in np.unique(tokens):
-            children.append(
-                replace(
-                    node,
-                    prefix=(*node.prefix, int(token)),
-                    probes=node.probes[tokens == token],
-                )
-            )
-    return children
+        raise GeneLogitsError(jobs[int(open_.jobs[plain[error.row]])].gene) from None
+    for node, drawn in zip(plain, tokens, strict=True):
+        found[node] = drawn
+    known = [(node, row) for node, row in enumerate(given) if row is not None]
+    chunk = max(1, DRAW_CELLS // logits.shape[1])
+    for start in range(0, len(known), chunk):
+        part = known[start : start + chunk]
+        cdf = _cumulative(torch.stack([row for _, row in part]))
+        few = _quantiles(cdf, [by_node[node] for node, _ in part])
+        for (node, _), drawn in zip(part, few, strict=True):
+            found[node] = drawn
+    return np.concatenate(found)
 
 
 def draw_tokens(

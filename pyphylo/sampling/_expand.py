@@ -99,16 +99,24 @@ class _Cells:
 
     def __init__(self, n: int) -> None:
         self.nodes = [0] * n
-        self._leaves: list[dict[str, list[float]]] = [{} for _ in range(n)]
+        # Few texts come from more than one node: lists for all of them cost more than the rest.
+        self._first: list[dict[str, float]] = [{} for _ in range(n)]
+        self._more: list[dict[str, list[float]]] = [{} for _ in range(n)]
 
     def add(self, job: int, text: str, mass: float) -> None:
         """One more leaf of a job."""
-        self._leaves[job].setdefault(text, []).append(mass)
+        first = self._first[job]
+        if text in first:
+            self._more[job].setdefault(text, [first[text]]).append(mass)
+        else:
+            first[text] = mass
 
     def probabilities(self, job: int) -> dict[str, float]:
         """Of each text, in the order of the texts; the sum does not depend on the order of work."""
-        leaves = self._leaves[job]
-        return {text: math.fsum(leaves[text]) for text in sorted(leaves)}
+        first, more = self._first[job], self._more[job]
+        return {
+            text: math.fsum(more[text]) if text in more else first[text] for text in sorted(first)
+        }
 
 
 def run_trees(

@@ -3,21 +3,33 @@
 A model may mishandle left padding (no mask, recurrent state) or keep a cache whose
 rows cannot be picked. Neither is guessed from its class: `Forward.calibrate` runs two
 prompts of the genome padded and alone, continues them with the cache and without, and
-what does not agree is not used. Slower, never wrong.
+what does not agree is not used. Slower, never wrong. What was seen to be right is not tried out
+again on checkpoints of the same architecture: they run the same code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import hashlib
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 
 from pyphylo.sampling._load import is_out_of_memory
 
-__all__ = ["Branches", "Forward", "calibrated_forward"]
+__all__ = ["Branches", "Forward", "Watch", "calibrated_forward"]
+
+Watch: TypeAlias = Callable[[Sequence[Sequence[int]]], contextlib.AbstractContextManager[None]]
+"""Makes what is entered around a call of the model, from the tokens of each row from the prompt's
+first on; from nothing while a model is tried out. Called from several threads."""
+
+
+def _unwatched(sequences: Sequence[Sequence[int]]) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
 
 _CACHE_NAMES = ("past_key_values", "cache_params")
 _KEEP_NAMES = ("logits_to_keep", "num_logits_to_keep")
@@ -29,11 +41,40 @@ _HALF_TOLERANCE = 0.1
 
 
 @torch.inference_mode()
-def calibrated_forward(model: Any, sequences: Sequence[Sequence[int]]) -> Forward:
+def calibrated_forward(
+    model: Any, sequences: Sequence[Sequence[int]], watch: Watch | None = None
+) -> Forward:
     """A `Forward` that pads and caches only if the model does both rightly on `sequences`."""
-    forward = Forward(model)
-    forward.calibrate(sequences)
+    forward = Forward(model, watch)
+    key = _alike(model, sequences)
+    if key is None or key not in _SOUND:
+        pads, caches = forward.pads, forward.caches
+        forward.calibrate(sequences)
+        if key is not None and (forward.pads, forward.caches) == (pads, caches):
+            _SOUND.add(key)
     return forward
+
+
+_SOUND: set[bytes] = set()
+"""Of models that were seen to do right all that they offer."""
+
+
+def _alike(model: Any, sequences: Sequence[Sequence[int]]) -> bytes | None:
+    """Equal for models that run the same code on sequences of the same lengths.
+
+    None for code that is not of transformers itself: it may do anything.
+    """
+    kinds = [type(module) for module in model.modules()]
+    if not kinds[0].__module__.startswith("transformers."):
+        return None
+    lengths = min(map(len, sequences)), max(map(len, sequences))
+    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in kinds]
+    config = model.config.to_dict()
+    config.pop("_name_or_path", None)
+    implementation = getattr(model.config, "_attn_implementation", None)
+    devices = sorted({str(p.device) for p in model.parameters()})
+    said = repr((names, config, implementation, model.dtype, devices, lengths))
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).digest()
 
 
 class Forward:
@@ -43,6 +84,7 @@ class Forward:
     ----------
     model : transformers causal language model
         In evaluation mode.
+    watch : Watch, optional
 
     Attributes
     ----------
@@ -52,7 +94,7 @@ class Forward:
         Whether branches continue from cached keys and values, not from scratch.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, watch: Watch | None = None) -> None:
         parameters = inspect.signature(model.forward).parameters
         self._model = model
         self._device = model.device
@@ -61,6 +103,8 @@ class Forward:
         self._keep = next((name for name in _KEEP_NAMES if name in parameters), None)
         self._cache_name = next((name for name in _CACHE_NAMES if name in parameters), None)
         self._takes_use_cache = "use_cache" in parameters
+        self._watch = watch or _unwatched
+        self._calibrating = False
         self.pads = self._takes_mask
         self.caches = self._cache_name is not None and self._takes_use_cache
 
@@ -70,17 +114,37 @@ class Forward:
 
     def calibrate(self, sequences: Sequence[Sequence[int]]) -> None:
         """Set `pads` and `caches` by what the model really does with these sequences."""
-        short, long = min(sequences, key=len), max(sequences, key=len)
-        differ = len(short) != len(long)
-        if self.pads and differ:
-            self.pads = self._agree(self.start([short, long]).logits, [short, long])
-        if self.caches:
-            self.caches = self._cache_works(short if self.pads and differ else None, long)
+        self._calibrating = True
+        try:
+            self._calibrate(min(sequences, key=len), max(sequences, key=len))
+        finally:
+            self._calibrating = False
+
+    def _calibrate(self, short: Sequence[int], long: Sequence[int]) -> None:
+        both = None
+        if self.pads and len(short) != len(long):
+            both = self.start([short, long])
+            self.pads = self._agree(both.logits, [short, long])
+        if not self.caches:
+            return
+        if both is None or not self.pads:
+            best = int(self.start([long]).logits[0].argmax())
+            short = [*long[:-1], best]
+            both = self.start([short, long])
+        self.caches = self._cache_works(both, short, long)
 
     def run(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any
+        self,
+        sequences: Sequence[Sequence[int]],
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        cache: Any,
     ) -> tuple[torch.Tensor, Any]:
-        """One call of the model: logits after each row's last token, and the cache."""
+        """One call of the model: logits after each row's last token, and the cache.
+
+        `sequences` are the rows from their first token on; `ids`, what the cache lacks of them.
+        """
         options: dict[str, Any] = {}
         if self._takes_mask:
             options["attention_mask"] = mask
@@ -92,7 +156,8 @@ class Forward:
             options["use_cache"] = self.caches
         if self.caches and self._cache_name is not None and cache is not None:
             options[self._cache_name] = cache
-        output = self._model(input_ids=ids, **options)
+        with self._watch(() if self._calibrating else sequences):
+            output = self._model(input_ids=ids, **options)
         found = getattr(output, self._cache_name, None) if self._cache_name else None
         return output.logits[:, -1, :], found
 
@@ -100,12 +165,11 @@ class Forward:
         """Integers on the model's device."""
         return torch.tensor(values, dtype=torch.long, device=self._device)
 
-    def _cache_works(self, short: Sequence[int] | None, long: Sequence[int]) -> bool:
-        """Whether rows picked from the cache, repeated and reordered, go on as from scratch."""
-        if short is None:
-            best = int(self.start([long]).logits[0].argmax())
-            short = [*long[:-1], best]
-        branches = self.start([short, long])
+    def _cache_works(self, branches: Branches, short: Sequence[int], long: Sequence[int]) -> bool:
+        """Whether rows picked from the cache, repeated and reordered, go on as from scratch.
+
+        `branches` are at the end of the two, and are of no use afterwards.
+        """
         if not branches.has_cache:
             return False
         best_two = branches.logits.topk(2).indices.tolist()
@@ -184,7 +248,7 @@ class Branches:
         self._mask = self._forward.tensor(mask)
         positions = (self._mask.cumsum(dim=-1) - 1).clamp_(min=0)
         self.logits, cache = self._forward.run(
-            self._forward.tensor(ids), self._mask, positions, None
+            sequences, self._forward.tensor(ids), self._mask, positions, None
         )
         self._cache: Any = cache if self._forward.caches else None
 
@@ -200,4 +264,6 @@ class Branches:
         self._sequences = sequences
         positions = self._forward.tensor([[len(sequence) - 1] for sequence in sequences])
         ids = self._forward.tensor([[token] for token in tokens])
-        self.logits, self._cache = self._forward.run(ids, self._mask, positions, self._cache)
+        self.logits, self._cache = self._forward.run(
+            sequences, ids, self._mask, positions, self._cache
+        )

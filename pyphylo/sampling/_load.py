@@ -69,8 +69,10 @@ def quiet(*, stderr: bool = False) -> Iterator[None]:
                 enable_progress_bars()
 
 
-def resolve_device(device: str) -> torch.device:
-    """``"auto"`` is the first of cuda, mps, cpu that is there."""
+def resolve_device(device: str) -> torch.device | None:
+    """``"auto"`` is the first of cuda, mps, cpu that is there; ``"spread"`` is None."""
+    if device == "spread":
+        return None
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -104,11 +106,11 @@ def load_model(
     spec: str,
     location: ModelLocation,
     dtype: str,
-    device: torch.device,
+    device: torch.device | None,
     *,
     trust_remote_code: bool,
 ) -> Any:
-    """The model in evaluation mode on `device`.
+    """The model in evaluation mode on `device`, or spread over all there are.
 
     Raises
     ------
@@ -118,16 +120,31 @@ def load_model(
     WorkError
         When weights are absent or damaged, or do not fit on the device.
     """
+    device_map = _device_map(location, device)
     with _errors_named(spec, "weights"), quiet(stderr=True):
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             location.source,
             dtype=getattr(torch, dtype),
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **({} if device_map is None else {"device_map": device_map}),
             **location.load_options(),
         )
         _check_complete(spec, info)
-        return model.to(device).eval()
+        return (model.to(device) if device_map is None else model).eval()
+
+
+def _device_map(location: ModelLocation, device: torch.device | None) -> Any:
+    """Where weights go while they are read; None: to the CPU's memory, and on from there.
+
+    Quantised weights cannot be moved later; others need not pass through that memory.
+    """
+    if device is None:
+        return "auto"
+    is_quantised = "quantization_config" in location.config
+    if is_quantised or (device.type == "cuda" and location.gguf_file is None):
+        return {"": device}
+    return None
 
 
 def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -208,7 +225,10 @@ def _named(spec: str, what: str, error: Exception) -> PyphyloError:
             f"know its architecture; a newer one may"
         )
     if is_out_of_memory(error):
-        return WorkError(f"model {spec!r} does not fit in the device's memory: pass device='cpu'")
+        return WorkError(
+            f"model {spec!r} does not fit in the device's memory: pass device='spread' or "
+            f"device='cpu'"
+        )
     if what == "tokenizer":
         return InputError(f"model {spec!r} has no usable tokenizer: {_first_line(error)}")
     return WorkError(f"model {spec!r}: its {what} cannot be loaded: {_first_line(error)}")

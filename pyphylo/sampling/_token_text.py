@@ -10,6 +10,7 @@ without the new tokens, and the difference is the text.
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,7 +70,7 @@ class TableText:
     def added(self, prompt: Sequence[int], new: Sequence[int], *, final: bool) -> str:
         """See `TokenText.added`."""
         data = b"".join(self._table.get(token, b"") for token in new)
-        return codecs.getincrementaldecoder("utf-8")("replace").decode(data, final)
+        return codecs.utf_8_decode(data, "replace", final)[0]
 
 
 class SuffixText:
@@ -111,6 +112,11 @@ def is_long_enough(text: str, chars: int) -> bool:
     return len(text.lstrip(" ").lstrip("\n")) >= chars
 
 
+_MOST_KNOWN = 8
+_KNOWN: dict[bytes, TableText] = {}
+"""By digest of the tokenizer, the one used last at the end."""
+
+
 def token_text(tokenizer: Any) -> TokenText:
     """The right reader of a tokenizer's tokens.
 
@@ -120,6 +126,27 @@ def token_text(tokenizer: Any) -> TokenText:
     """
     special = special_ids(tokenizer)
     backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return _new_token_text(tokenizer, None, special)
+    # Checkpoints of one family have one tokenizer: what was made of it is kept.
+    digest = _digest(backend, special)
+    known = _KNOWN.pop(digest, None)
+    text = _new_token_text(tokenizer, backend, special) if known is None else known
+    if isinstance(text, TableText):
+        _KNOWN[digest] = text
+        while len(_KNOWN) > _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)))
+    return text
+
+
+def _digest(backend: Any, special: frozenset[int]) -> bytes:
+    """Equal for tokenizers whose tokens add the same text."""
+    content = hashlib.sha256(backend.to_str().encode("utf-8", "surrogatepass"))
+    content.update(json.dumps(sorted(special)).encode("ascii"))
+    return content.digest()
+
+
+def _new_token_text(tokenizer: Any, backend: Any, special: frozenset[int]) -> TokenText:
     vocabulary: Mapping[str, int] = (
         tokenizer.get_vocab() if backend is None else backend.get_vocab(with_added_tokens=True)
     )

@@ -12,6 +12,7 @@ import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -70,6 +71,24 @@ class NextTokens(NamedTuple):
     texts: list[str]
 
 
+class _Numbered:
+    """What was made of one table: kept for the next model with the same tokenizer.
+
+    Attributes
+    ----------
+    said : list of (str, str)
+        Of each token, the text without and with an unfinished character at its end.
+    known : dict
+    """
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+        self.known: dict[tuple[frozenset[int], _State, int, torch.device], NextTokens] = {}
+
+
+_NUMBERED: WeakKeyDictionary[TokenText, _Numbered] = WeakKeyDictionary()
+
+
 class Vocabulary:
     """Splits masses by what tokens decide.
 
@@ -82,8 +101,7 @@ class Vocabulary:
     def __init__(self, text: TokenText, stop: StopRule) -> None:
         self._text = text
         self._stop = stop
-        self._said: list[tuple[str, str]] = []
-        self._known: dict[tuple[_State, int, torch.device], NextTokens] = {}
+        self._numbered = _NUMBERED.setdefault(text, _Numbered())
 
     def split(
         self,
@@ -171,19 +189,21 @@ class Vocabulary:
 
     def _tokens(self, state: _State, masses: torch.Tensor) -> NextTokens:
         """The vocabulary in a state, numbered when first asked for."""
-        key = (state, masses.shape[1], masses.device)
-        if key not in self._known:
-            self._known[key] = self._number(state, masses.shape[1], masses.device)
-        return self._known[key]
+        key = (self._stop.end_tokens, state, masses.shape[1], masses.device)
+        known = self._numbered.known
+        if key not in known:
+            known[key] = self._number(state, masses.shape[1], masses.device)
+        return known[key]
 
     def _number(self, state: _State, size: int, device: torch.device) -> NextTokens:
         """Number the vocabulary by what its tokens leave of a completion in a state."""
-        if len(self._said) < size:
+        said = self._numbered.said
+        if len(said) < size:
             table = self._text.table if isinstance(self._text, TableText) else {}
-            self._said = [_both(table.get(token, b"")) for token in range(size)]
+            self._numbered.said = said = [_both(table.get(token, b"")) for token in range(size)]
         numbers: dict[str, int] = {}
         codes = np.empty(size, dtype=np.int64)
-        for token, (whole, final) in enumerate(self._said[:size]):
+        for token, (whole, final) in enumerate(said[:size]):
             left = self._left(token, whole, final, state)
             codes[token] = -1 if left is None else numbers.setdefault(left, len(numbers))
         codes[codes < 0] = len(numbers)

@@ -29,7 +29,7 @@ _CHECKSUM_WORDS = 1 << 24
 
 
 class Weights:
-    """The weights of one location, on one device.
+    """The weights of one location, on one device or spread over all.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Weights:
         What the caller typed, for errors.
     location : ModelLocation
     dtype : str
-    device : torch.device
+    device : torch.device, or None to spread them over all there are
     trust_remote_code : bool
     """
 
@@ -46,7 +46,7 @@ class Weights:
         spec: str,
         location: ModelLocation,
         dtype: str,
-        device: torch.device,
+        device: torch.device | None,
         *,
         trust_remote_code: bool,
     ) -> None:

@@ -32,14 +32,11 @@ if TYPE_CHECKING:
 
     from pyphylo.sampling._decode import Job
     from pyphylo.sampling._expand import TreeJob
-    from pyphylo.sampling._forward import Forward
+    from pyphylo.sampling._forward import Forward, Watch
     from pyphylo.sampling._token_text import TokenText
     from pyphylo.sampling._weights import Weights
 
 __all__ = ["HuggingFaceSampler"]
-
-_BATCH_TOKENS = {"cpu": 1 << 13, "mps": 1 << 15, "cuda": 1 << 17}
-_DEFAULT_BATCH_TOKENS = 1 << 15
 
 
 class _Heard:
@@ -130,7 +127,8 @@ class HuggingFaceSampler:
         ``.bin`` format are read with torch's weights-only reader, which builds tensors
         and runs nothing.
     device : str
-        ``"auto"`` (cuda, then mps, then cpu) or a torch device.
+        ``"auto"`` (cuda, then mps, then cpu), a torch device, or ``"spread"``: layers on
+        all GPUs, then in the CPU's memory, for models larger than one GPU.
     dtype : str
         ``"auto"`` (the checkpoint's own; float32 where it states none and for
         GGUF), ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"float64"``.
@@ -145,11 +143,17 @@ class HuggingFaceSampler:
         front what it wants: `add_bos` must be unset.
     batch_tokens : int, optional
         Tokens (rows times length) whose keys and values are held at once at
-        most; by default 8,192 on a CPU, for each of its threads, and 131,072 on a
-        GPU. A batch that does
-        not fit on an accelerator is halved. It changes speed and memory; a
+        most, for each thread on a CPU; by default what half of the free memory
+        takes, on a CPU at most 8,192. A batch that does not fit on an accelerator
+        is halved. It changes speed and memory; a
         completion only where a draw is within rounding of the boundary between
         two tokens.
+
+    Attributes
+    ----------
+    watch : callable, optional
+        Makes the context that each call of the model runs in, from the token ids of the
+        batch's rows, each from the prompt's first on; for measuring.
 
     Raises
     ------
@@ -196,6 +200,7 @@ class HuggingFaceSampler:
         )
         self._loaded: _Loaded | None = None
         self._weights: Weights | None = None
+        self.watch: Watch | None = None
 
     def __repr__(self) -> str:
         return f"HuggingFaceSampler({self._identity.name!r}, {self._spec!r})"
@@ -291,6 +296,19 @@ class HuggingFaceSampler:
         self._loaded = None
         self._weights.hand_over(successor._own_weights())
 
+    def load(self) -> str:
+        """Load tokenizer and weights, as the first `sample` would; the kind of device they are on.
+
+        Raises
+        ------
+        InputError, WorkError
+            As `sample` raises them.
+        """
+        from pyphylo.sampling._load import quiet
+
+        with quiet():
+            return str(self._load().model.device.type)
+
     def close(self) -> None:
         """Free the weights; the next `sample` loads them again."""
         self._loaded = None
@@ -382,17 +400,19 @@ class HuggingFaceSampler:
         heard: _Heard,
     ) -> None:
         """Read every gene as the mode says, with failures named."""
+        from pyphylo.sampling._budget import tokens_that_fit
         from pyphylo.sampling._forward import calibrated_forward
         from pyphylo.sampling._load import is_out_of_memory, one_thread_each
         from pyphylo.sampling._stop import GeneLogitsError
 
         device = loaded.model.device.type
-        budget = self._batch_tokens or _BATCH_TOKENS.get(device, _DEFAULT_BATCH_TOKENS)
+        shortest = min(job.row_cells for job in jobs)
         try:
             with one_thread_each(device) as workers:
-                forward = calibrated_forward(loaded.model, [job.prompt for job in jobs])
+                forward = calibrated_forward(loaded.model, [job.prompt for job in jobs], self.watch)
                 # Code that came with a model may keep state between calls.
                 workers = 1 if self._trust_remote_code else workers
+                budget = self._batch_tokens or tokens_that_fit(loaded.model, shortest, workers)
                 heard.listen(forward, jobs, loaded, budget, workers)
         except GeneLogitsError as error:
             raise WorkError(

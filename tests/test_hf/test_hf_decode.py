@@ -206,3 +206,31 @@ def test_what_never_fits_is_an_error(setup: _Setup) -> None:
     nothing = _as(type("_NoDevice", (_SmallDevice,), {"rows": 0}), setup.model)
     with pytest.raises(RuntimeError, match="out of memory"):
         setup.run(Forward(nothing))
+
+
+def test_a_model_is_tried_out_once_for_its_architecture(setup: _Setup) -> None:
+    """Other weights run the same code; other lengths, settings, layers or foreign code do not."""
+
+    def calls(model: Any, prompts: Any) -> int:
+        seen: list[Any] = []
+        handle = model.register_forward_pre_hook(lambda *args: seen.append(args))
+        forward = calibrated_forward(model, prompts)
+        handle.remove()
+        assert (forward.pads, forward.caches) == (True, True)
+        return len(seen)
+
+    config = copy.deepcopy(setup.model.config)
+    config.intermediate_size += 8  # a size that no other test has
+    with torch.random.fork_rng():
+        first, second = (transformers.LlamaForCausalLM(config).eval() for _ in range(2))
+        config = copy.deepcopy(config)
+        config.rope_parameters = {**config.rope_parameters, "rope_theta": 777.0}
+        third = transformers.LlamaForCausalLM(config).eval()
+    assert calls(first, setup.prompts) > 3
+    assert calls(second, setup.prompts) == 0
+    assert calls(second, [*setup.prompts, [*max(setup.prompts, key=len), 3]]) > 3
+    assert calls(third, setup.prompts) > 3
+    second.model.layers[0].mlp.act_fn = torch.nn.Identity()
+    assert calls(second, setup.prompts) > 3
+    own = _as(type("_Own", (transformers.LlamaForCausalLM,), {}), first)
+    assert calls(own, setup.prompts) == calls(own, setup.prompts) > 3

@@ -250,10 +250,10 @@ class _Greedy(Forward):
 
     room = 0
 
-    def run(self, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
+    def run(self, sequences: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
         if mask.numel() > self.room:
             raise torch.OutOfMemoryError("out of memory")
-        return super().run(ids, mask, positions, cache)
+        return super().run(sequences, ids, mask, positions, cache)
 
 
 def test_out_of_memory_halves_the_rows(model: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import tokenizers as tk
 import transformers
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models
 
+from pyphylo.sampling._endings import Endings
+from pyphylo.sampling._stop import StopRule, finished_text
 from pyphylo.sampling._token_text import SuffixText, TableText, is_long_enough, token_text
 
 KINDS = {
@@ -138,3 +141,65 @@ def test_no_decoder_is_read_by_difference() -> None:
 )
 def test_long_enough(text: str, chars: int, enough: bool) -> None:
     assert is_long_enough(text, chars) is enough
+
+
+def test_equal_tokenizers_share_what_was_made_of_them(tokenizer_of: Any) -> None:
+    """By content: a copy is the same, another special token is another tokenizer."""
+    first = tokenizer_of("byte_level")
+    copy = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tk.Tokenizer.from_str(first.backend_tokenizer.to_str()),
+        bos_token=first.bos_token,
+        eos_token=first.eos_token,
+    )
+    assert token_text(copy) is token_text(first)
+    assert token_text(tokenizer_of("metaspace")) is not token_text(first)
+    copy.add_special_tokens({"additional_special_tokens": ["quick"]})
+    changed = token_text(copy)
+    assert changed is not token_text(first)
+    assert changed.added((), copy.convert_tokens_to_ids(["quick"]), final=True) == ""
+
+
+E_ACUTE, SUN = "é".encode(), "日".encode()
+PIECES = [b"a", b" ", b"  b", b"\n", b" \n", b"\n\nc", b"xyz", b"", b"\xff", E_ACUTE]
+PIECES += [E_ACUTE[:1], E_ACUTE[1:], SUN[:2], b"d" + SUN[:1]]
+
+
+@given(
+    prefixes=st.lists(
+        st.lists(st.integers(0, len(PIECES) + 2), min_size=4, max_size=4), min_size=1, max_size=6
+    ),
+    chars=st.integers(1, 4),
+    has_table=st.booleans(),
+)
+def test_endings_are_those_of_each_completion_alone(
+    prefixes: list[list[int]], chars: int, has_table: bool
+) -> None:
+    """Step by step, whatever tokens came before; END ends, ids beyond the table add nothing."""
+    table = TableText("byte-level", dict(enumerate(PIECES)))
+    text = table if has_table else _NoTable(table)
+    rule = StopRule(chars, 4, frozenset({len(PIECES)}), 1.0)
+    endings = Endings(text, rule)
+    standing = endings.start(1)
+    parents = np.zeros(len(prefixes), np.int64)
+    alive = [tuple(tokens) for tokens in prefixes]
+    for t in range(1, 5):
+        starts = [tokens[:t] for tokens in alive]
+        standing, said = endings.step(standing, parents, [[0]] * len(alive), starts)
+        assert said == [finished_text([0], start, table, rule) for start in starts]
+        kept = np.array([text is None for text in said], dtype=bool)
+        standing = standing.those(kept)
+        alive = [tokens for tokens, keep in zip(alive, kept.tolist(), strict=True) if keep]
+        parents = np.arange(len(alive))
+    assert not alive
+
+
+class _NoTable:
+    """A reader whose tokens are not told apart."""
+
+    kind = "suffix"
+
+    def __init__(self, table: TableText) -> None:
+        self._table = table
+
+    def added(self, prompt: Any, new: Any, *, final: bool) -> str:
+        return self._table.added(prompt, new, final=final)
