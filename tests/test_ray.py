@@ -1,4 +1,4 @@
-"""The engine "ray" on a cluster of this machine: the store of a single process, whatever is lost."""
+"""The engine "ray" on a cluster of this machine: whatever is lost, a single process's store."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def sample(models: dict[str, Path], store: Path, **options: Any) -> pp.SampleSto
 
 
 def test_a_killed_worker_leaves_no_trace(tmp_path):
-    """Two workers, one killed in the middle of a model: the other models, and that one, are done."""
+    """Two workers, one killed in the middle of a model: that one and the others are done."""
     models = {f"m{i}": model(tmp_path, f"m{i}", pause=0.1) for i in range(6)}
     killed: list[int] = []
     events: list[dict[str, Any]] = []
@@ -191,7 +191,7 @@ def test_what_is_asked_of_the_cluster_is_checked(tmp_path):
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
-    """A cluster of its own, stopped by Ctrl-C: nothing is left running, and what is done is kept."""
+    """A cluster of its own, stopped by Ctrl-C: nothing is left running, what is done is kept."""
     models = {f"m{i}": model(tmp_path, f"m{i}", pause=0.02 if i < 2 else 30) for i in range(4)}
     program = (
         "import json, sys, pyphylo as pp\n"

@@ -1,4 +1,4 @@
-"""Real checkpoints over two Ray workers, one of them killed: byte for byte a single process's store."""
+"""Real checkpoints over two Ray workers, one of them killed: the store of a single process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc")
 def test_two_workers_one_killed(checkpoint, tmp_path):
     kinds = ("llama", "gpt2", "mistral")
-    models = {f"m/{kind}-{i}": str(checkpoint(kind)) for kind in kinds for i in range(2)}
+    models = {f"m/{kind}-{i}": str(checkpoint(kind)) for kind in kinds for i in range(4)}
     command = [
         *(sys.executable, "-m", "pyphylo", "sample"),
         *(f"{name}={path}" for name, path in models.items()),
