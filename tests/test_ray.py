@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -130,6 +131,44 @@ def test_a_failed_model_is_told_like_in_one_process(tmp_path):
     assert len(attempts(models["good"])) == 2
 
 
+def processes(title: bytes, raylet_of: int) -> list[int]:
+    """Ray's processes of a title, whose raylet a process started."""
+
+    def parent(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(title):
+                pid = int(entry.name)
+                if parent(parent(pid)) == raylet_of:
+                    found.append(pid)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
+def test_the_work_goes_on_when_who_keeps_the_messages_is_lost(tmp_path):
+    models = {f"m{i}": model(tmp_path, f"m{i}", pause=0.1) for i in range(4)}
+    events: list[dict[str, Any]] = []
+    killed: list[int] = []
+
+    def kill(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event["event"] == "model_started" and not killed:
+            killed.extend(processes(b"ray::_QueueActor", os.getpid()))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    sample(models, tmp_path / "s", engine="ray", on_event=kill)
+    assert len(killed) == 1
+    for kind in ("model_started", "model_done"):
+        assert sorted(e["model"] for e in events if e["event"] == kind) == sorted(models)
+    assert [len(attempts(path)) for path in models.values()] == [1] * 4
+    sample(models, tmp_path / "single")
+    assert contents(tmp_path / "s") == contents(tmp_path / "single")
+
+
 def test_strict_stops_the_others(tmp_path):
     models = {"bad": model(tmp_path, "bad", fails="no such luck")}
     models |= {f"m{i}": model(tmp_path, f"m{i}", pause=0.5) for i in range(4)}
@@ -181,6 +220,8 @@ def test_what_is_asked_of_the_cluster_is_checked(tmp_path):
     for options, text in [
         ({"ray_address": "auto"}, "connected to a Ray cluster already"),
         ({"num_gpus": 1.5}, "whole number"),
+        ({"num_gpus": "all"}, "num_gpus must be 0 to 1, or a whole number, not 'all'"),
+        ({"num_cpus": 0}, "num_cpus must be above 0"),
         ({"device": "cuda:1"}, "Ray says which GPU"),
         ({"max_cache_gb": 1.0}, "leave it out"),
         ({"max_retries": -1}, "max_retries"),

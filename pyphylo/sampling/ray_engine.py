@@ -82,19 +82,21 @@ class RayOptions:
         return cls(
             address,
             None if num_gpus is None else _share(num_gpus, "num_gpus"),
-            1.0 if num_cpus is None else _share(num_cpus, "num_cpus"),
+            1.0 if num_cpus is None else _share(num_cpus, "num_cpus", above_zero=True),
             _MAX_RETRIES if max_retries is None else whole_number(max_retries, "max_retries", 0),
         )
 
 
-def _share(value: Any, name: str) -> float:
+def _share(value: Any, name: str, *, above_zero: bool = False) -> float:
     """A number of cores or GPUs, of which Ray takes fractions below 1 only."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not 0 <= number < math.inf or (number > 1 and number != int(number)):
-        raise InputError(f"{name} must be 0 to 1, or a whole number, not {value!r}")
+    is_whole = number == math.floor(number) if math.isfinite(number) else False
+    if not (is_whole or 0 < number < 1) or number < 0 or (above_zero and number == 0):
+        least = "above 0 and at most 1" if above_zero else "0 to 1"
+        raise InputError(f"{name} must be {least}, or a whole number, not {value!r}")
     return number
 
 
@@ -394,8 +396,7 @@ class _Run:
             return
         if kind == "started":
             self._under_way[attempt] = name
-            self._tokens[name] = 0
-            self._reporter.started(name, lambda: self._tokens[name])
+            self._begin(name)
         elif kind == "genes":
             genes, self._tokens[name] = details
             self._reporter.advance(name, genes)
@@ -404,11 +405,17 @@ class _Run:
             self._under_way.pop(attempt, None)
             self._settle(kind, name, details)
 
+    def _begin(self, name: str) -> None:
+        self._tokens[name] = 0
+        self._reporter.started(name, lambda: self._tokens[name])
+
     def _settle(self, kind: str, name: str, details: tuple[Any, ...]) -> None:
         if kind == "failed":
             self._fail(name, details[0])
             return
         shard, here, host = details
+        if name not in self._tokens:  # who kept the messages was lost: this is the first we hear
+            self._begin(name)
         if not (self._store.path / "shards" / shard).is_file():
             self._fail(name, f"its shard was written by {host!r}, and is not in the store here")
             return
