@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 import pyphylo as pp
 from pyphylo.sampling.events import ProgressBar, Reporter
-from pyphylo.sampling.ray_engine import _groups
+from pyphylo.sampling.ray_engine import _check_reachable, _groups
 from pyphylo.sampling.registry import register_backend
 
 GENOME = pp.Genome.default().head(3)
@@ -91,3 +92,13 @@ def test_several_models_at_once_and_one_begun_again():
     assert started == [("a", 1), ("b", 2), ("b", 2)]
     assert [e["done"] for e in events if e["event"] == "genes"] == [3, 2, 1, 4]
     assert events[-1]["tokens"] == 13
+
+
+def test_an_address_where_nobody_listens_is_told_at_once():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(pp.WorkError, match=f"no Ray cluster at '{address}'"):
+            _check_reachable(address)
+    for passed_on in ("local", "auto", "ray://127.0.0.1:1"):
+        _check_reachable(passed_on)

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import math
 import os
+import socket
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ __all__ = ["Cluster", "RayOptions", "check_samplers", "connected"]
 
 _POLL_SECONDS = 0.2
 _CANCEL_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
 _MAX_RETRIES = 3
 
 
@@ -127,6 +129,7 @@ def connected(options: RayOptions, device: str) -> Iterator[Cluster]:
     if is_ours:
         # A cluster for the length of a run reports to nobody; whoever wants that sets it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _check_reachable(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of Ray's own defaults to come
@@ -144,6 +147,17 @@ def connected(options: RayOptions, device: str) -> Iterator[Cluster]:
         yield Cluster(options, device, is_ours=is_ours)
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse host:port where nobody listens: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise WorkError(f"no Ray cluster at {address!r}: {error}") from None
 
 
 class Cluster:
