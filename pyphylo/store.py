@@ -102,7 +102,7 @@ class SampleStore:
         InputError
             When there is no such folder, or it is not a store.
         """
-        folder = Path(path)
+        folder = _local(path)
         manifest_path = folder / "manifest.json"
         if not folder.is_dir():
             raise InputError(f"store {str(path)!r} does not exist")
@@ -384,7 +384,7 @@ def _one_writer(folder: Path) -> Iterator[None]:
 
 def check_store_folder(path: str | Path) -> None:
     """Refuse a folder that is neither absent, empty, nor a store of ours (begun or whole)."""
-    folder = Path(path)
+    folder = _local(path)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(path)!r} is a file; a store is a folder")
     if not folder.is_dir() or (folder / "manifest.json").is_file():
@@ -400,6 +400,16 @@ def check_store_folder(path: str | Path) -> None:
             f"folder {str(path)!r} is not a pyphylo store and not empty (it holds {foreign[0]!r}); "
             "name another folder"
         )
+
+
+def _local(path: str | Path) -> Path:
+    """The folder; an address would become one of a strange name in the working folder."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(path)):
+        raise InputError(
+            f"store {str(path)!r} is an address; a store is a folder: mount it, or sample into a "
+            "folder and copy that"
+        )
+    return Path(path)
 
 
 @dataclass(frozen=True)

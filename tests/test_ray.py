@@ -22,14 +22,7 @@ from pyphylo.sampling.scheduler import SamplingError
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'pyphylo[ray]'")
 
-# Ray's own: sockets and files that its start leaves to the garbage collector, settings to come.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.slow
 GENOME = pp.Genome.default().head(10)
 HERE = Path(__file__).parent
 PATHS = os.pathsep.join([str(HERE), str(Path(pp.__file__).parents[1])])
