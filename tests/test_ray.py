@@ -252,7 +252,7 @@ def test_an_interrupted_run_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "KeyboardInterrupt" in err
+    assert "KeyboardInterrupt" in err, err
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -175,6 +175,7 @@ class Cluster:
     def __init__(self, options: RayOptions, device: str, *, is_ours: bool) -> None:
         import ray
 
+        self._is_ours = is_ours
         self._max_retries = options.max_retries
         totals = ray.cluster_resources()
         gpus = options.num_gpus
@@ -185,9 +186,9 @@ class Cluster:
             (int(totals.get(kind, 0) / number) for kind, number in self._wanted.items() if number),
             default=1,
         )
-        self._check(is_ours)
+        self._check()
 
-    def _check(self, is_ours: bool) -> None:
+    def _check(self) -> None:
         """Refuse tasks that would wait for ever; where machines may still come, say so."""
         import ray
 
@@ -199,7 +200,7 @@ class Cluster:
             f"{max((m.get(k, 0) for m in machines), default=0):g} {k}s" for k in self._wanted
         )
         line = f"no machine of the Ray cluster has {wanted} (the most on one: {most})"
-        if is_ours:
+        if self._is_ours:
             raise InputError(f"{line}: ask for less")
         warnings.warn(f"{line}: models wait until one joins", PyphyloWarning, stacklevel=4)
 
@@ -251,7 +252,10 @@ class Cluster:
                 run.submit([_wanted(each, specs) for each in group])
             run.finish()
         finally:
-            run.close()
+            # A cluster of this run's own ends with it, workers and all. Ray 2.60 sometimes aborts
+            # the driver where tasks are cancelled, so that is left to clusters that stay.
+            if not self._is_ours:
+                run.close()
         return run.failures
 
 
