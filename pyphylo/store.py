@@ -23,7 +23,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +102,7 @@ class SampleStore:
         InputError
             When there is no such folder, or it is not a store.
         """
-        folder = Path(path)
+        folder = _local(path)
         manifest_path = folder / "manifest.json"
         if not folder.is_dir():
             raise InputError(f"store {str(path)!r} does not exist")
@@ -143,7 +143,7 @@ class SampleStore:
         check_store_folder(path)
         folder = Path(path)
         if not (folder / "manifest.json").is_file():
-            with _one_maker(folder):
+            with _one_writer(folder):
                 if not (folder / "manifest.json").is_file():
                     cls._create(folder, genome, config)
         store = cls.open(folder)
@@ -281,6 +281,16 @@ class SampleStore:
             raise _damaged(path, "a gene outside the genome")
         return Shard(metadata.identity, metadata.facts, table)
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Let no other process that asks for this lock write meanwhile.
+
+        Raises
+        ------
+        WorkError
+            When another holds it for two minutes.
+        """
+        return _one_writer(self.path)
+
     def write(self, identity: ModelIdentity, population: Population) -> Path:
         """Store a population read for every gene; the shard is replaced atomically.
 
@@ -353,8 +363,8 @@ class SampleStore:
 
 
 @contextmanager
-def _one_maker(folder: Path) -> Iterator[None]:
-    """Let one process at a time make the store; the lock is a file beside it, ``STORE.lock``."""
+def _one_writer(folder: Path) -> Iterator[None]:
+    """Let one process at a time write; the lock is a file beside the store, ``STORE.lock``."""
     from filelock import FileLock, Timeout
 
     resolved = folder.resolve()
@@ -367,14 +377,14 @@ def _one_maker(folder: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
     except Timeout:
         raise WorkError(
-            f"store {str(folder)!r} is being made by another process for {_LOCK_SECONDS} s: if "
+            f"store {str(folder)!r} is being written by another process for {_LOCK_SECONDS} s: if "
             f"there is none, delete {str(lock)!r}"
         ) from None
 
 
 def check_store_folder(path: str | Path) -> None:
     """Refuse a folder that is neither absent, empty, nor a store of ours (begun or whole)."""
-    folder = Path(path)
+    folder = _local(path)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(path)!r} is a file; a store is a folder")
     if not folder.is_dir() or (folder / "manifest.json").is_file():
@@ -390,6 +400,16 @@ def check_store_folder(path: str | Path) -> None:
             f"folder {str(path)!r} is not a pyphylo store and not empty (it holds {foreign[0]!r}); "
             "name another folder"
         )
+
+
+def _local(path: str | Path) -> Path:
+    """The folder; an address would become one of a strange name in the working folder."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(path)):
+        raise InputError(
+            f"store {str(path)!r} is an address; a store is a folder: mount it, or sample into a "
+            "folder and copy that"
+        )
+    return Path(path)
 
 
 @dataclass(frozen=True)

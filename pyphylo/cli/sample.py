@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from pyphylo.cli._common import Outcome, add_sampling_options, sampling_options
-from pyphylo.cli._models import add_many, add_models, model_specs
+from pyphylo.cli._models import add_engine, add_many, add_models, engine_options, model_specs
 
 __all__ = ["add_parser"]
 
@@ -28,6 +28,7 @@ def add_parser(commands: Any, name: str) -> None:
         "--shard", metavar="I/N", help="only the I-th of N parts of the models; may share a store"
     )
     add_many(parser)
+    add_engine(parser)
     add_sampling_options(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line as the work goes on"
@@ -52,6 +53,7 @@ def _run(args: argparse.Namespace) -> Outcome:
             strict=args.strict,
             max_cache_gb=args.max_cache_gb,
             read_ahead=args.read_ahead,
+            **engine_options(args),
             on_event=listener,
             **sampling_options(args),
         )

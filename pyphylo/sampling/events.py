@@ -9,13 +9,33 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
-__all__ = ["Event", "Listener", "ProgressBar", "Reporter", "write_lines"]
+__all__ = ["Event", "Listener", "ModelReporter", "ProgressBar", "Reporter", "write_lines"]
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 """Called with each event, in order, never by two threads at once."""
+
+
+class ModelReporter(Protocol):
+    """Who is told what happens to each model: the run itself, or a worker's line to it."""
+
+    def started(self, name: str, tokens: Callable[[], int | None]) -> None:
+        """A model is next; `tokens` tells how many went through it so far."""
+        ...
+
+    def advance(self, name: str, genes: int) -> None:
+        """Some genes of a model that was started are finished."""
+        ...
+
+    def done(self, name: str, shard: str, *, here: bool = True) -> None:
+        """A model that was started is stored, by this run or meanwhile by another."""
+        ...
+
+    def failed(self, name: str, reason: str) -> None:
+        """A model is kept out."""
+        ...
 
 
 class Reporter:
@@ -38,10 +58,10 @@ class Reporter:
         self._lock = threading.Lock()
         self._begun = time.monotonic()
         self._models = 0
-        self._finished = 0
+        self._started = 0
         self._sampled_genes = 0
         self._tokens = 0
-        self._model: _Current | None = None
+        self._current: dict[str, _Current] = {}
 
     def plan(self, names: Sequence[str], **facts: Any) -> None:
         """What will be done."""
@@ -50,13 +70,22 @@ class Reporter:
         self._tell("plan", to_sample=list(names), genes=self._genes, **facts)
 
     def started(self, name: str, tokens: Callable[[], int | None]) -> None:
-        """A model is next; `tokens` tells how many went through it so far."""
-        self._model = _Current(name, tokens)
-        self._tell("model_started", model=name, index=self._finished + 1, of=self._models)
+        """A model is next; `tokens` tells how many went through it so far.
 
-    def advance(self, genes: int) -> None:
-        """Some genes of the current model are finished."""
-        model = self._model
+        Several may be under way. One that was is begun again: what it had done is lost.
+        """
+        lost = self._current.pop(name, None)
+        if lost is not None:
+            self._sampled_genes -= lost.genes
+        else:
+            self._started += 1
+        index = self._started if lost is None else lost.index
+        self._current[name] = _Current(tokens, index)
+        self._tell("model_started", model=name, index=index, of=self._models)
+
+    def advance(self, name: str, genes: int) -> None:
+        """Some genes of a model that was started are finished."""
+        model = self._current.get(name)
         if model is None:
             return
         with self._lock:
@@ -71,7 +100,7 @@ class Reporter:
             self._pass_on(
                 {
                     "event": "genes",
-                    "model": model.name,
+                    "model": name,
                     "done": model.genes,
                     "of": self._genes,
                     "tokens": tokens,
@@ -80,15 +109,15 @@ class Reporter:
                 }
             )
 
-    def done(self, shard: str, *, here: bool = True) -> None:
-        """The current model is stored, by this process or meanwhile by another."""
-        model = self._close()
+    def done(self, name: str, shard: str, *, here: bool = True) -> None:
+        """A model that was started is stored, by this run or meanwhile by another."""
+        model = self._close(name)
         seconds = round(time.monotonic() - model.begun, 3) if here else 0.0
         tokens = model.tokens() if here else 0
         self._tokens += tokens or 0
         self._tell(
             "model_done",
-            model=model.name,
+            model=name,
             shard=shard,
             sampled_here=here,
             seconds=seconds,
@@ -97,9 +126,9 @@ class Reporter:
 
     def failed(self, name: str, reason: str) -> None:
         """A model is kept out."""
-        started = self._model is not None
+        started = name in self._current
         if started:
-            self._close()
+            self._close(name)
         self._tell("model_failed", model=name, started=started, reason=" ".join(reason.split()))
 
     def summary(self, failures: Mapping[str, str], **facts: Any) -> None:
@@ -113,12 +142,8 @@ class Reporter:
             **facts,
         )
 
-    def _close(self) -> _Current:
-        model = self._model
-        if model is None:
-            raise RuntimeError("no model was started")
-        self._model = None
-        self._finished += 1
+    def _close(self, name: str) -> _Current:
+        model = self._current.pop(name)
         # What a failed or skipped model did not do counts as done for the time left.
         self._sampled_genes += self._genes - model.genes
         return model
@@ -139,11 +164,11 @@ class Reporter:
 
 
 class _Current:
-    """The model that is sampled now."""
+    """A model that is sampled now."""
 
-    def __init__(self, name: str, tokens: Callable[[], int | None]) -> None:
-        self.name = name
+    def __init__(self, tokens: Callable[[], int | None], index: int) -> None:
         self.tokens = tokens
+        self.index = index
         self.genes = 0
         self.begun = time.monotonic()
         self.told = 0.0
@@ -156,6 +181,7 @@ class ProgressBar:
         self._bar: Any = None
         self._genes = 0
         self._finished = 0
+        self._under_way: dict[str, int] = {}
 
     def __call__(self, event: Event) -> None:
         """Draw what an event changes."""
@@ -170,13 +196,17 @@ class ProgressBar:
             return
         elif kind == "model_started":
             self._bar.set_description(f"{event['index']}/{event['of']} {event['model'][-40:]}")
+            self._under_way[event["model"]] = 0
+            self._move()
         elif kind == "genes":
             if event["tokens_per_second"]:
                 self._bar.set_postfix_str(f"{event['tokens_per_second']:.0f} tokens/s", False)
-            self._move_to(self._finished * self._genes + event["done"])
+            self._under_way[event["model"]] = event["done"]
+            self._move()
         elif kind == "model_done" or (kind == "model_failed" and event["started"]):
             self._finished += 1
-            self._move_to(self._finished * self._genes)
+            self._under_way.pop(event["model"], None)
+            self._move()
         elif kind == "summary":
             self._bar.close()
 
@@ -185,7 +215,8 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def _move_to(self, genes: int) -> None:
+    def _move(self) -> None:
+        genes = self._finished * self._genes + sum(self._under_way.values())
         self._bar.update(genes - self._bar.n)
 
 

@@ -10,7 +10,13 @@ from typing import Any
 from pyphylo.errors import InputError
 from pyphylo.sampling.base import Sampler
 
-__all__ = ["available_backends", "create_sampler", "register_backend", "takes_names_verbatim"]
+__all__ = [
+    "available_backends",
+    "backend_target",
+    "create_sampler",
+    "register_backend",
+    "takes_names_verbatim",
+]
 
 _BACKENDS: dict[str, str] = {
     "hf": "pyphylo.sampling.hf:HuggingFaceSampler",
@@ -40,6 +46,11 @@ def register_backend(name: str, target: str) -> None:
 def available_backends() -> tuple[str, ...]:
     """The names of all registered backends."""
     return tuple(sorted(_BACKENDS))
+
+
+def backend_target(name: str) -> str:
+    """Where a known backend is, as `register_backend` was told."""
+    return _BACKENDS[name]
 
 
 def create_sampler(backend: str, name: str, spec: str, **options: Any) -> Sampler:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
-from functools import partial
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from pyphylo._names import check_names
-from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.genome import Genome
+from pyphylo.sampling._each import is_stored, sample_each
 from pyphylo.sampling._hub_cache import HubCacheBound
-from pyphylo.sampling._read_ahead import reading_ahead
-from pyphylo.sampling._requests import RequestSampler, announce_requests
+from pyphylo.sampling._requests import announce_requests
 from pyphylo.sampling.base import NoSuchModelError, Sampler, SamplingConfig
 from pyphylo.sampling.events import Listener, ProgressBar, Reporter
 from pyphylo.sampling.plan import in_order, parse_shard, split_models
 from pyphylo.sampling.registry import create_sampler, takes_names_verbatim
 from pyphylo.sampling.specs import NamedModel, expand_models, split_label
 from pyphylo.store import SampleStore, check_store_folder
+
+if TYPE_CHECKING:
+    from pyphylo.sampling.ray_engine import Cluster, RayOptions
 
 __all__ = ["SamplingError", "name_models", "sample"]
 
@@ -92,6 +90,11 @@ def sample(
     max_cache_gb: float | None = None,
     read_ahead: bool = True,
     on_event: Listener | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+    num_gpus: float | None = None,
+    num_cpus: float | None = None,
+    max_retries: int | None = None,
     **options: Any,
 ) -> SampleStore:
     """Sample populations of models into a store.
@@ -128,6 +131,12 @@ def sample(
         Fetch and read the next model's files while one is sampled.
     on_event : callable, optional
         Called with each event (a dict, see `pyphylo.sampling.events`).
+    engine : {"local", "ray"}
+        ``"local"``: one model after the other, in this process. ``"ray"``: models are spread
+        over a Ray cluster whose machines share the store's file system; the store is
+        the same, byte for byte. Nothing is read ahead then.
+    ray_address, num_gpus, num_cpus, max_retries
+        Of the engine ``"ray"``, see `pyphylo.sampling.ray_engine.RayOptions`.
     **options
         Passed to the backend: ``dtype``, ``add_bos``, ``trust_remote_code``,
         ``batch_tokens``; ``base_url``, ``endpoint`` and others of the backend
@@ -168,6 +177,15 @@ def sample(
         max_nodes=max_nodes,
     )
     part = None if shard is None else parse_shard(shard)
+    ray_options = _ray_options(
+        engine,
+        device,
+        max_cache_gb,
+        address=ray_address,
+        num_gpus=num_gpus,
+        num_cpus=num_cpus,
+        max_retries=max_retries,
+    )
     cache = None if max_cache_gb is None else HubCacheBound(max_cache_gb)
     named = expand_models(models, verbatim=takes_names_verbatim(backend))
     if not named:
@@ -176,16 +194,21 @@ def sample(
     if config.chat != "none":
         # Part of a model's identity, for each brings a template of its own.
         options["chat"] = config.chat
+    options["device"] = device
     ours = list(named) if part is None else split_models(named, part)
-    samplers, failures = _find(ours, backend, {"device": device, **options}, strict=strict)
+    samplers, failures = _find(ours, backend, options, strict=strict)
+    if ray_options is not None:
+        from pyphylo.sampling.ray_engine import check_samplers
+
+        check_samplers(samplers)
     opened = SampleStore.open_or_create(store, genome, config.to_dict())
-    missing = in_order([each for each in samplers if not _is_stored(opened, each)])
+    missing = in_order([each for each in samplers if not is_stored(opened, each)])
     if not resume and len(missing) < len(samplers):
         raise InputError(
             f"store {str(store)!r} holds some of these models already, and resume=False"
         )
     announce_requests(missing, opened.genome, config, opened.path)
-    with closing(ProgressBar()) as bar:
+    with _cluster(missing, ray_options, device) as cluster, closing(ProgressBar()) as bar:
         reporter = Reporter([bar] if on_event is None else [bar, on_event], len(genome))
         reporter.plan(
             [sampler.identity.name for sampler in missing],
@@ -196,9 +219,21 @@ def sample(
         )
         for name, reason in failures.items():
             reporter.failed(name, reason)
-        failures |= _sample_each(
-            missing, opened, config, reporter, cache, strict=strict, read_ahead=read_ahead
-        )
+        if cluster is None:
+            failures |= sample_each(
+                missing, opened, config, reporter, cache, strict=strict, read_ahead=read_ahead
+            )
+        else:
+            failures |= cluster.sample_each(
+                missing,
+                {model.name: model.spec for model in ours},
+                opened,
+                config,
+                reporter,
+                backend=backend,
+                options=options,
+                strict=strict,
+            )
         reporter.summary(
             failures,
             store=str(opened.path),
@@ -210,13 +245,37 @@ def sample(
     return opened
 
 
-def _is_stored(store: SampleStore, sampler: Sampler) -> bool:
-    """Whether this model's shard is there; of a server's model, by whatever it turned out to be."""
-    if isinstance(sampler, RequestSampler):
-        stored = store.identity(sampler.identity.name)
-        if stored is not None:
-            sampler.recognise(stored)
-    return store.has(sampler.identity)
+def _ray_options(
+    engine: str, device: str, max_cache_gb: float | None, **given: Any
+) -> RayOptions | None:
+    """The options of the engine "ray"; None for the engine "local"."""
+    if engine == "local":
+        for name, value in given.items():
+            if value is not None:
+                option = "ray_address" if name == "address" else name
+                raise InputError(f"{option}={value!r} is an option of engine 'ray', not 'local'")
+        return None
+    if engine != "ray":
+        raise InputError(f"unknown engine {engine!r}; known: 'local', 'ray'")
+    if max_cache_gb is not None:
+        raise InputError(
+            "max_cache_gb bounds the cache of one process; with engine 'ray' each machine has its "
+            "own: leave it out"
+        )
+    from pyphylo.sampling.ray_engine import RayOptions
+
+    return RayOptions.checked(**given, device=device)
+
+
+def _cluster(
+    samplers: Sequence[Sampler], options: RayOptions | None, device: str
+) -> AbstractContextManager[Cluster | None]:
+    """Where to sample; None for this process, and where there is nothing to do."""
+    if options is None or not samplers:
+        return nullcontext()
+    from pyphylo.sampling.ray_engine import connected
+
+    return connected(options, device)
 
 
 def _find(
@@ -251,102 +310,6 @@ def _joined(errors: Sequence[PyphyloError]) -> PyphyloError:
     return (InputError if usage else WorkError)("; ".join(texts))
 
 
-def _sample_each(
-    samplers: Sequence[Sampler],
-    store: SampleStore,
-    config: SamplingConfig,
-    reporter: Reporter,
-    cache: HubCacheBound | None,
-    *,
-    strict: bool,
-    read_ahead: bool,
-) -> dict[str, str]:
-    """Sample and store one model after the other; which failed, and why."""
-    failures: dict[str, str] = {}
-    try:
-        for place, sampler in enumerate(samplers):
-            name, left = sampler.identity.name, samplers[place + 1 :]
-            reporter.started(name, partial(getattr, sampler, "tokens", None))
-            try:
-                with reading_ahead(_unlike(sampler, left) if read_ahead else None):
-                    _sample_one(sampler, store, config, reporter)
-            except OSError:
-                raise  # the store cannot be written, or nobody listens: no model's fault
-            except Exception as error:
-                # Code of any model may fail in any way; that is this model's end, not the run's.
-                failures[name] = _reason(error)
-                reporter.failed(name, failures[name])
-                if strict:
-                    break
-            finally:
-                _pass_weights(sampler, left[:1])
-                sampler.close()
-            if cache is not None:
-                needed = {each for later in left for each in _snapshots(later)}
-                cache.trim(_snapshots(sampler), needed)
-    finally:
-        for sampler in samplers:
-            sampler.close()
-    return failures
-
-
-def _sample_one(
-    sampler: Sampler, store: SampleStore, config: SamplingConfig, reporter: Reporter
-) -> None:
-    if _is_stored(store, sampler):  # another process of the same store was quicker
-        reporter.done(store.shard_name(sampler.identity), here=False)
-        return
-    started = time.time()
-    population = sampler.sample(store.genome, config, reporter.advance)
-    path = store.write(sampler.identity, population)
-    _log(store.path, path.name, started)
-    reporter.done(path.name)
-
-
-def _unlike(sampler: Sampler, following: Sequence[Sampler]) -> Sampler | None:
-    """The next sampler, unless it will be given this one's weights."""
-    if not following:
-        return None
-    ours, theirs = (getattr(each, "weights_key", None) for each in (sampler, following[0]))
-    return None if ours is not None and ours == theirs else following[0]
-
-
-def _pass_weights(sampler: Sampler, following: Sequence[Sampler]) -> None:
-    """Leave weights in memory to the next model where it needs the same."""
-    hand_over = getattr(sampler, "hand_over", None)
-    if hand_over is not None and following:
-        hand_over(following[0])
-
-
-def _snapshots(sampler: Sampler) -> tuple[tuple[str, str], ...]:
-    return tuple(getattr(sampler, "hub_snapshots", ()))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, PyphyloError):
-        return str(error)
-    line = next((line for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {line.strip()[:300]}" if line else type(error).__name__
-
-
 def _quiet(count: int) -> bool | None:
     """No bar for a few models; otherwise a bar on a terminal only."""
     return True if count < 20 else None
-
-
-def _log(store: Path, shard: str, started: float) -> None:
-    """What a store must not hold: when, where and how fast. Beside it, in ``STORE.log``."""
-    row = {
-        "shard": shard,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "seconds": round(time.time() - started, 3),
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "pyphylo": __version__,
-    }
-    folder = store.resolve()
-    try:
-        with folder.with_name(folder.name + ".log").open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(row) + "\n")
-    except OSError:
-        pass  # a log that cannot be written stops no work
