@@ -77,10 +77,12 @@ def test_every_model_but_the_first_is_read_before_its_turn(checkpoint, tmp_path,
     monkeypatch.setattr(HuggingFaceSampler, "sample", sampled)
     monkeypatch.setattr(HuggingFaceSampler, "read_ahead", reads)
     pp.sample(models, GENOME, store=tmp_path / "s", **FAST)
-    assert turns == [
-        *(("sample", "llama"), ("read", "gpt2"), ("sample", "gpt2")),
-        *(("read", "mistral"), ("sample", "mistral")),
-    ]
+    assert [name for what, name in turns if what == "sample"] == list(models)
+    # Reading runs beside the turn before, whichever of the two is quicker to begin.
+    assert [name for what, name in turns if what == "read"] == ["gpt2", "mistral"]
+    for name in ("gpt2", "mistral"):
+        assert turns.index(("read", name)) < turns.index(("sample", name))
+    assert turns.index(("sample", "llama")) < turns.index(("read", "mistral"))
     del turns[:]
     for event in read.values():
         event.set()
