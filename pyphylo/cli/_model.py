@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyphylo.alleles import AlleleRule, AlleleTable
     from pyphylo.store import SampleStore
 
-__all__ = ["add_model_options", "aligned", "finite", "model_name", "rule_of", "table_with_model"]
+__all__ = ["add_model_options", "finite", "model_name", "rule_of", "table_with_model"]
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -110,16 +110,3 @@ def _require_on_hub(name: str, model: str, options: dict[str, Any]) -> None:
 def finite(value: float) -> float | None:
     """A number as JSON can hold it."""
     return value if math.isfinite(value) else None
-
-
-def aligned(header: list[str], rows: list[list[Any]]) -> str:
-    """A table as text: names first, flush left, then numbers, flush right."""
-    cells = [header, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    )

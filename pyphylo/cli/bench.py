@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyphylo.cli._common import Outcome, add_json, positive, whole
+from pyphylo.cli._tables import aligned
 
 __all__ = ["SIZES", "add_parser"]
 
@@ -153,7 +154,7 @@ def _similarity(args: argparse.Namespace) -> Outcome:
     ]
     title = f"pyphylo {results[0]['version']}, {results[0]['isa']} kernels"
     data = {"command": "bench similarity", "results": results}
-    return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
+    return Outcome(f"{title}\n{aligned(header, rows)}", data)
 
 
 def _nj(args: argparse.Namespace) -> Outcome:
@@ -184,7 +185,7 @@ def _nj(args: argparse.Namespace) -> Outcome:
     ]
     title = f"pyphylo {results[0]['version']}, {args.method} in {args.dtype}"
     data = {"command": "bench nj", "results": results}
-    return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
+    return Outcome(f"{title}\n{aligned(header, rows)}", data)
 
 
 def _sampling(args: argparse.Namespace) -> Outcome:
@@ -221,10 +222,4 @@ def _sampling(args: argparse.Namespace) -> Outcome:
         f"{r['genes']} genes, {r['probes']} probes"
     )
     data = {"command": "bench sampling", "results": results}
-    return Outcome("\n".join([title, *_aligned([header, *rows])]), data)
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Lines of a table, columns flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return Outcome(f"{title}\n{aligned(header, rows)}", data)

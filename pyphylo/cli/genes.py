@@ -211,7 +211,7 @@ def _source_lines(provenance: Any) -> list[str]:
 
 
 def _diversity_lines(diversity: dict[str, Any] | None) -> list[str]:
-    from pyphylo.cli._model import aligned
+    from pyphylo.cli._tables import aligned
 
     if diversity is None:
         return ["no diversity recorded: sample models, then ask for their store's"]

@@ -6,7 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from pyphylo.cli._common import Outcome, whole
-from pyphylo.cli._model import add_model_options, aligned, finite, rule_of, table_with_model
+from pyphylo.cli._model import add_model_options, finite, rule_of, table_with_model
+from pyphylo.cli._tables import aligned
 
 if TYPE_CHECKING:
     from pyphylo._nearest import Relatives

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pyphylo.cli._common import Outcome, existing_parent, whole
 from pyphylo.cli._model import (
     add_model_options,
-    aligned,
     finite,
     model_name,
     rule_of,
     table_with_model,
 )
+from pyphylo.cli._tables import aligned
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:

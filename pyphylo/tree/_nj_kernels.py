@@ -14,7 +14,7 @@ arithmetic, so the slow version in `_reference.py` makes the same choices bit fo
 Nodes are numbered by age
 -------------------------
 Tips in order, then joined nodes as they come; a pair belongs to its younger node. Rows are kept
-as `_nj_rows.py` describes: no row ever changes until gaps are closed.
+as `_nj_rows.py` describes: no live node's row changes until gaps are closed.
 
 How the pair is found is told in `_nj_search.py`.
 """
@@ -126,7 +126,6 @@ def _compact(
     closed: int,
     fallen: NDArray[np.float64],
     keep: NDArray[np.int64],
-    scratch: NDArray[np.float64],
     partial: NDArray[np.float64],
 ) -> int:
     """Close the gaps that joined nodes left, keeping the order; the number of nodes now.
@@ -134,12 +133,13 @@ def _compact(
     A block's new bound is the least of the blocks its nodes come from. Row sums are taken
     afresh, which ends the rounding that updates gather.
     """
+    moved = np.empty(m, np.int64)
     live = 0
     for k in range(m):
         if nodes.R[k] != DEAD:
             keep[live] = k
             # Where the node goes, for partners.
-            scratch[k] = live
+            moved[k] = live
             live += 1
     _nj_rows.mirror(D, nodes.at, keep[:live], closed)
     if V.shape[0] > 0:
@@ -153,7 +153,7 @@ def _compact(
         nodes.low[i] = nodes.low[k]
         gone = nodes.R[nodes.partner[k]] == DEAD
         nodes.near[i] = np.inf if gone else nodes.near[k]
-        nodes.partner[i] = 0 if gone else np.int64(scratch[nodes.partner[k]])
+        nodes.partner[i] = 0 if gone else moved[nodes.partner[k]]
         for b in range((i + BLOCK - 1) // BLOCK):
             first = keep[b * BLOCK] // BLOCK
             last = keep[min(i, (b + 1) * BLOCK) - 1] // BLOCK
@@ -297,7 +297,7 @@ def join_all(
         m += 1
         live -= 1
         if m == closed + _nj_rows.room(n, closed) and live > 3:
-            m = _compact(D, V, nodes, m, closed, fallen, rows, scratch, partial)
+            m = _compact(D, V, nodes, m, closed, fallen, rows, partial)
             closed = m
             led = N + 1
 
