@@ -39,11 +39,17 @@ std::vector<std::int64_t> cut_columns(const AlleleTable& table, const Similarity
     return begins;
 }
 
+/// Where a run's next model goes in a rare column's list, and where the models of all runs end.
+struct Place {
+    std::uint32_t next;
+    std::uint32_t end;
+};
+
 /// The rare columns' lists, one after the other, each with its padding.
 struct Lists {
     std::uint64_t size = 0;
     std::vector<std::uint32_t> begins;
-    std::vector<Buffer<std::uint32_t>> next;  ///< of each run: where its next model goes
+    std::vector<Buffer<Place>> places;                    ///< of each run
     std::vector<std::vector<std::uint64_t>> turn_begins;  ///< of each run and block
     std::uint64_t turns = 0;
 };
@@ -55,7 +61,7 @@ Lists lay_out_lists(const SimilarityPlan& plan, TableScan& scan,
     lists.begins.resize(index(plan.rare_columns));
     const std::size_t runs = scan.runs.size();
     for (std::size_t r = 0; r < runs; ++r) {
-        lists.next.emplace_back(plan.rare_columns);
+        lists.places.emplace_back(plan.rare_columns);
     }
     std::vector<std::vector<std::uint64_t>> turns(runs);  // of each run and block
     std::int64_t rare = 0;
@@ -68,9 +74,12 @@ Lists lay_out_lists(const SimilarityPlan& plan, TableScan& scan,
             lists.begins[index(rare)] = static_cast<std::uint32_t>(lists.size);
             for (std::size_t r = 0; r < runs; ++r) {
                 const auto holders = static_cast<std::uint64_t>(scan.runs[r].holders[c]);
-                lists.next[r][rare] = static_cast<std::uint32_t>(lists.size);
+                lists.places[r][rare].next = static_cast<std::uint32_t>(lists.size);
                 lists.size += scan.runs[r].columns ? holders : 0;
                 of_run[r] += scan.runs[r].rows ? holders : 0;
+            }
+            for (std::size_t r = 0; r < runs; ++r) {
+                lists.places[r][rare].end = static_cast<std::uint32_t>(lists.size);
             }
             lists.size += kPostingPad;
             ++rare;
@@ -123,7 +132,7 @@ class Packer {
         const std::int64_t base = run.columns ? pairs_.column_begin : pairs_.row_begin;
         std::vector<std::int64_t> next(table_.indptr.begin() + run.begin,
                                        table_.indptr.begin() + run.end);
-        Work work{.run = run, .next = lists_.next[r].data()};
+        Work work{.run = run, .places = lists_.places[r].data()};
         for (std::size_t b = 0; b + 1 < blocks_.size(); ++b) {
             const auto end_column = static_cast<std::int32_t>(blocks_[b + 1]);
             work.turn = static_cast<std::int64_t>(lists_.turn_begins[r][b]);
@@ -142,14 +151,14 @@ class Packer {
             note_turn(turns, work);
         }
         clear_lanes_beyond(panels, run.end - base);
-        lists_.next[r] = {};
+        lists_.places[r] = {};
     }
 
    private:
     /// What packing one run works with.
     struct Work {
         const TableScan::Run& run;
-        std::uint32_t* next;    ///< place in each rare column's list
+        Place* places;          ///< of each rare column
         std::int64_t turn = 0;  ///< where the next one goes
         std::vector<Pick> dense{};
         std::vector<Pick> rare{};
@@ -219,7 +228,8 @@ class Packer {
 
     /// Parts a model's entries, up to a column, into those of dense and of rare columns, and
     /// gives the first entry beyond. Which kind comes next cannot be foreseen, so no branch
-    /// depends on it: both lists are written, one of them moves on.
+    /// depends on it: both lists are written, one of them moves on, by a sign's bit (compilers
+    /// make branches of comparisons).
     std::int64_t sort_out(std::int64_t begin, std::int64_t m, std::int32_t end_column,
                           Work& work) const {
         const std::int64_t row_end = table_.indptr[index(m) + 1];
@@ -238,12 +248,16 @@ class Packer {
             const Pick pick{.slot = slot, .entry = static_cast<std::int32_t>(e - begin)};
             *dense = pick;
             *rare = pick;
-            dense += slot > SimilarityPlan::kAbsent ? 1 : 0;
-            rare += slot < SimilarityPlan::kAbsent ? 1 : 0;
+            dense += sign_bit(~slot);
+            rare += sign_bit(slot - SimilarityPlan::kAbsent);
         }
         work.n_dense = static_cast<std::size_t>(dense - work.dense.data());
         work.n_rare = static_cast<std::size_t>(rare - work.rare.data());
         return e;
+    }
+
+    static std::uint32_t sign_bit(std::int32_t number) noexcept {
+        return static_cast<std::uint32_t>(number) >> 31U;
     }
 
     void fill_panel(std::int64_t begin, std::uint8_t* panel, const Work& work) const noexcept {
@@ -258,26 +272,32 @@ class Packer {
         if (work.run.columns) {
             for (std::size_t k = 0; k < work.n_rare; ++k) {
                 const std::int64_t rare = rare_column(work.rare[k]);
-                __builtin_prefetch(operands_.postings.data() + work.next[rare], 1);
+                __builtin_prefetch(operands_.postings.data() + work.places[rare].next, 1);
             }
         }
         for (std::size_t k = 0; k < work.n_rare; ++k) {
             const std::int64_t rare = rare_column(work.rare[k]);
+            Place& place = work.places[rare];
             const Value own = value(begin + work.rare[k].entry);
             if (own == Value{0}) {
                 continue;  // an exact cell, of which there are no counts
             }
             if (work.run.columns) {
-                operands_.postings[work.next[rare]++] = P(m - pairs_.column_begin, own);
+                operands_.postings[place.next++] = P(m - pairs_.column_begin, own);
             }
             if (pairs_.symmetric) {
                 // Only models after this one: each pair once.
-                operands_.turns[work.turn++] = work.next[rare];
+                operands_.turns[work.turn++] = turn(place.next, place.end);
             } else if (work.run.rows) {
-                operands_.turns[work.turn] = lists_.begins[index(rare)];
+                operands_.turns[work.turn] = turn(lists_.begins[index(rare)], place.end);
                 operands_.turn_values[work.turn++] = own;
             }
         }
+    }
+
+    static typename Operands<P>::Turn turn(std::uint32_t begin, std::uint32_t end) noexcept {
+        constexpr auto group = static_cast<std::uint32_t>(kPostingGroup);
+        return {.begin = begin, .groups = (end - begin + group - 1) / group};
     }
 
     static std::int64_t rare_column(const Pick& pick) noexcept {
@@ -317,7 +337,7 @@ void pack_runs(const AlleleTable& table, const Pairs& pairs, const SimilarityPla
     const std::vector<std::int64_t> blocks = cut_columns(table, plan, sizeof(P));
     Lists lists = lay_out_lists(plan, scan, blocks);
     operands.postings = Buffer<P>(static_cast<std::int64_t>(lists.size));
-    operands.turns = Buffer<std::uint32_t>(static_cast<std::int64_t>(lists.turns));
+    operands.turns = Buffer<typename Operands<P>::Turn>(static_cast<std::int64_t>(lists.turns));
     if (!pairs.symmetric) {
         operands.turn_values = Buffer<typename P::Value>(static_cast<std::int64_t>(lists.turns));
     }
@@ -364,23 +384,23 @@ typename Operands<P>::Turns Operands<P>::turns_of(std::int64_t model, Scratch& s
     const bool valued = turn_values.size() > 0;
     const auto block = [&](std::int64_t b) -> Turns {
         const std::uint32_t* offset = run->offsets.data() + b * stride + model - run->begin;
-        return {.begins = std::span(turns.data() + offset[0], offset[1] - offset[0]),
+        return {.parts = std::span(turns.data() + offset[0], offset[1] - offset[0]),
                 .values = valued ? turn_values.data() + offset[0] : nullptr};
     };
     if (run->blocks == 1) {
         return block(0);
     }
-    scratch.begins.clear();
+    scratch.parts.clear();
     scratch.values.clear();
     for (std::int64_t b = 0; b < run->blocks; ++b) {
         const Turns part = block(b);
-        scratch.begins.insert(scratch.begins.end(), part.begins.begin(), part.begins.end());
+        scratch.parts.insert(scratch.parts.end(), part.parts.begin(), part.parts.end());
         if (valued) {
             scratch.values.insert(scratch.values.end(), part.values,
-                                  part.values + part.begins.size());
+                                  part.values + part.parts.size());
         }
     }
-    return {.begins = scratch.begins, .values = valued ? scratch.values.data() : nullptr};
+    return {.parts = scratch.parts, .values = valued ? scratch.values.data() : nullptr};
 }
 
 template <class P>

@@ -68,9 +68,9 @@ struct Posting {
     static T value(const Posting& entry) noexcept { return entry.value_; }
 };
 
-/// A list ends with this many postings of value 0, so that it can be read four at a time up to a
-/// group whose last is 0. No other posting has that value.
-inline constexpr std::int64_t kPostingPad = 4;
+/// A list is read four postings at a time, and ends with as many of value 0 as that may overrun.
+inline constexpr std::int64_t kPostingGroup = 4;
+inline constexpr std::int64_t kPostingPad = kPostingGroup - 1;
 
 /// A table's wanted rows and columns, ready to be multiplied.
 template <class P>
@@ -80,8 +80,14 @@ struct Operands {
     Panels column_panels;
     Buffer<P> postings;  ///< rare columns' lists, one after the other, models ascending
 
-    /// Turns of row models in rare columns: where the part of the list begins that a row is
-    /// multiplied with. They were packed by blocks of genes, each block for all models of a run.
+    /// A row model's turn in a rare column: the part of the list that the row is multiplied with.
+    /// Its length is known before the list is read: all of it can be asked for ahead, and where it
+    /// ends is decided without waiting for it.
+    struct Turn {
+        std::uint32_t begin;
+        std::uint32_t groups;  ///< of kPostingGroup
+    };
+    /// Turns were packed by blocks of genes, each block for all models of a run.
     struct Run {
         std::int64_t begin;
         std::int64_t end;
@@ -90,19 +96,19 @@ struct Operands {
         std::vector<std::uint32_t> offsets;
     };
     std::vector<Run> runs;  ///< those that have rows
-    Buffer<std::uint32_t> turns;
+    Buffer<Turn> turns;
     /// The row's value in each turn. Empty in a square call: there it stands in the list, before
     /// the turn's part.
     Buffer<Value> turn_values;
 
     /// Turns of a row model, columns ascending.
     struct Turns {
-        std::span<const std::uint32_t> begins;
+        std::span<const Turn> parts;
         const Value* values;  ///< null in a square call
     };
     /// What Turns may lie in.
     struct Scratch {
-        std::vector<std::uint32_t> begins;
+        std::vector<Turn> parts;
         std::vector<Value> values;
     };
     [[nodiscard]] Turns turns_of(std::int64_t model, Scratch& scratch) const;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
-/// Turns of a row that are taken before their posting is needed, so that it has arrived.
+/// Turns of a row that are taken between asking for a list and reading it.
 constexpr std::size_t kAhead = 8;
 /// Rare alleles of a float table that are summed before they are added to the rest.
 constexpr std::size_t kFrequencyTurns = 4096;
@@ -46,6 +46,7 @@ class Engine {
    public:
     using Value = typename P::Value;
     using Strip = phylo::Strip<P, Sum>;
+    using Turn = typename Operands<P>::Turn;
     using Turns = typename Operands<P>::Turns;
 
     Engine(const Pairs& pairs, const SimilarityPlan& plan, const TableScan& scan,
@@ -135,7 +136,7 @@ class Engine {
     /// Adds a row's turns in rare columns to its sums.
     void add_rare(Strip& strip, std::int64_t r) const {
         const Turns turns = operands_.turns_of(pairs_.row_begin + strip.row_begin + r, strip.turns);
-        const std::size_t count = turns.begins.size();
+        const std::size_t count = turns.parts.size();
         Sum* sums = strip.row(r);
         if (!std::is_floating_point_v<Sum> || count <= kFrequencyTurns) {
             add_turns(turns, 0, count, sums);
@@ -151,30 +152,34 @@ class Engine {
         }
     }
 
-    /// Lists are short and lie anywhere: each is asked for some turns ahead.
     void add_turns(const Turns& turns, std::size_t begin, std::size_t end,
                    Sum* sums) const noexcept {
         const P* postings = operands_.postings.data();
-        const std::uint32_t* begins = turns.begins.data();
-        constexpr std::ptrdiff_t line = 64 / sizeof(P);
         for (std::size_t t = begin; t < end; ++t) {
             if (t + kAhead < end) {
-                __builtin_prefetch(postings + begins[t + kAhead]);
-                __builtin_prefetch(postings + begins[t + kAhead] + line);
+                fetch(turns.parts[t + kAhead]);
             }
-            const P* posting = postings + begins[t];
+            const P* posting = postings + turns.parts[t].begin;
             const auto own = static_cast<Sum>(turns.values == nullptr ? P::value(posting[-1].read())
                                                                       : turns.values[t]);
-            for (;; posting += 4) {
+            for (std::uint32_t group = turns.parts[t].groups; group > 0; --group) {
                 add(posting[0], own, sums);
                 add(posting[1], own, sums);
                 add(posting[2], own, sums);
-                const auto last = posting[3].read();
-                sums[P::model(last)] += own * static_cast<Sum>(P::value(last));
-                if (P::value(last) == Value{0}) {
-                    break;
-                }
+                add(posting[3], own, sums);
+                posting += kPostingGroup;
             }
+        }
+    }
+
+    /// Asks for a turn's list. Lists lie anywhere, and are too short for processors to foresee.
+    void fetch(const Turn& turn) const noexcept {
+        constexpr std::ptrdiff_t line = 64 / sizeof(P);
+        const P* list = operands_.postings.data() + turn.begin;
+        __builtin_prefetch(list);
+        __builtin_prefetch(list + line);  // needed or not: few lists have more than two lines
+        for (const P* at = list + 2 * line; at < list + turn.groups * kPostingGroup; at += line) {
+            __builtin_prefetch(at);
         }
     }
 
@@ -223,16 +228,16 @@ void run(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& pla
     parallel_for(strips, threads, work, stop);
 }
 
-/// Frequencies of the entries of a float table, none of them 0.
+/// Frequencies of the entries of a float table.
 std::vector<double> frequencies(const AlleleTable& table) {
-    constexpr double least = std::numeric_limits<double>::denorm_min();
     std::vector<double> values = entry_values(table);
     for (std::int64_t m = 0; m < table.n_models(); ++m) {
         for_each_cell(table, m, [&](const Cell& cell) {
             const std::int64_t n = probes_in(table, cell);
             for (std::int64_t e = cell.begin; e < cell.end; ++e) {
-                double& value = values[index(e)];
-                value = std::max(n > 0 ? value / static_cast<double>(n) : value, least);
+                if (n > 0) {
+                    values[index(e)] /= static_cast<double>(n);
+                }
             }
         });
     }

@@ -259,12 +259,12 @@ std::int64_t SimilarityPlan::bytes(const AlleleTable& table, const Pairs& pairs,
     const std::int64_t models = width + (pairs.one_side() ? 0 : padded(pairs.rows()));
     const std::int64_t group = (frequency ? 2 : 1) * kGroupBytes;
     const std::int64_t panels = models / kPanelModels * groups() * group;
-    // A list's posting and padding, where a turn begins and, but in a square call, its value.
+    // A list's posting and padding, a turn and, but in a square call, its value.
     const std::int64_t posting = frequency ? 16 : (arithmetic == Arithmetic::u8 ? 4 : 8);
     const std::int64_t lists =
-        rare_entries * (posting + 4 + (pairs.symmetric ? 0 : 8)) + rare_columns * 4 * posting;
+        rare_entries * (posting + 8 + (pairs.symmetric ? 0 : 8)) + rare_columns * 3 * posting;
     const std::int64_t runs = threads_for(models / kTileColumns, std::min(threads, 8));
-    const std::int64_t columns = (4 * runs + 4) * table.n_columns() + (4 * runs + 4) * rare_columns;
+    const std::int64_t columns = (4 * runs + 4) * table.n_columns() + (8 * runs + 4) * rare_columns;
     const std::int64_t sum_bytes = long_sums || frequency ? 8 : 4;
     const std::int64_t workers = threads * width * (kStripRows * sum_bytes + std::int64_t{24});
     // Frequencies; and self terms by gene, first as they are found, then in panels, or by pattern
