@@ -6,17 +6,15 @@
 #include <new>
 #include <utility>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+#include "phylo/large_memory.hpp"
 
 namespace phylo {
 
 /// Told the bytes that are about to be taken; throws where they are too many.
 using Claim = std::function<void(std::int64_t bytes)>;
 
-/// Memory for plain values, not initialised, aligned to cache lines; large buffers ask for large
-/// pages, which are far quicker to touch first.
+/// Memory for plain values, not initialised, aligned to cache lines; large buffers are in large
+/// pages, which are far quicker to touch first, and are kept for later ones.
 template <class T>
 class Buffer {
    public:
@@ -26,14 +24,12 @@ class Buffer {
             return;
         }
         const std::size_t bytes = (size_ * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-        const bool large = bytes >= kLarge;
-        alignment_ = large ? kLarge : kAlignment;
-        data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{alignment_}));
-#ifdef __linux__
-        if (large) {
-            madvise(data_, bytes, MADV_HUGEPAGE);
+        if (bytes >= kLargePage) {
+            block_ = take_large(bytes);
+            data_ = static_cast<T*>(block_.address);
+        } else {
+            data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{kAlignment}));
         }
-#endif
     }
     ~Buffer() { release(); }
     Buffer(const Buffer&) = delete;
@@ -52,22 +48,23 @@ class Buffer {
 
    private:
     static constexpr std::size_t kAlignment = 64;
-    static constexpr std::size_t kLarge = std::size_t{2} << 20U;
 
     void swap(Buffer& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
-        std::swap(alignment_, other.alignment_);
+        std::swap(block_, other.block_);
     }
     void release() noexcept {
-        if (data_ != nullptr) {
-            ::operator delete(data_, std::align_val_t{alignment_});
+        if (block_.address != nullptr) {
+            give_large(block_);
+        } else if (data_ != nullptr) {
+            ::operator delete(data_, std::align_val_t{kAlignment});
         }
     }
 
     T* data_ = nullptr;
     std::size_t size_ = 0;
-    std::size_t alignment_ = kAlignment;
+    LargeBlock block_;  ///< where it is large
 };
 
 }  // namespace phylo
