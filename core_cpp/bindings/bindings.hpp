@@ -49,6 +49,7 @@ void register_gene_products(py::module_& module);
 void register_indices(py::module_& module);
 void register_table_builder(const py::module_& module);
 void register_similarity(py::module_& module);
+void register_joined_rows(py::module_& module);
 void register_placement(py::module_& module);
 void register_resampling(const py::module_& module);
 void register_self_terms(py::module_& module);

@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, module) {
     register_table_builder(module);
     register_similarity(module);
     register_self_terms(module);
+    register_joined_rows(module);
     register_placement(module);
     register_resampling(module);
 }

@@ -31,7 +31,10 @@ from pyphylo.tree import _nj_rows, _nj_search
 from pyphylo.tree._intrinsics import larger
 from pyphylo.tree._nj_rows import BLOCK, DEAD
 
-__all__ = ["join_all"]
+__all__ = ["DONE", "OVERFLOW", "join_all"]
+
+DONE = 0
+OVERFLOW = -1
 
 _LEADING = 16
 """Joins for which leads are kept."""
@@ -118,34 +121,23 @@ def _join_weighted(
 
 
 @compiled
-def _compact(
-    D: NDArray[Any],
-    V: NDArray[Any],
-    nodes: _nj_search.Nodes,
-    m: int,
-    closed: int,
-    fallen: NDArray[np.float64],
-    keep: NDArray[np.int64],
-    partial: NDArray[np.float64],
+def _drop_joined(
+    nodes: _nj_search.Nodes, m: int, fallen: NDArray[np.float64], kept: NDArray[np.int64]
 ) -> int:
-    """Close the gaps that joined nodes left, keeping the order; the number of nodes now.
+    """Drop the joined of m nodes, keeping the order; write those that stay, and give their number.
 
-    A block's new bound is the least of the blocks its nodes come from. Row sums are taken
-    afresh, which ends the rounding that updates gather.
+    A block's new bound is the least of the blocks its nodes come from.
     """
     moved = np.empty(m, np.int64)
     live = 0
     for k in range(m):
         if nodes.R[k] != DEAD:
-            keep[live] = k
+            kept[live] = k
             # Where the node goes, for partners.
             moved[k] = live
             live += 1
-    _nj_rows.mirror(D, nodes.at, keep[:live], closed)
-    if V.shape[0] > 0:
-        _nj_rows.mirror(V, nodes.at, keep[:live], closed)
     for i in range(live):
-        k = keep[i]
+        k = kept[i]
         nodes.u[i] = nodes.u[k]
         nodes.at[i] = nodes.at[k]
         nodes.place[i] = nodes.place[k]
@@ -155,20 +147,12 @@ def _compact(
         nodes.near[i] = np.inf if gone else nodes.near[k]
         nodes.partner[i] = 0 if gone else moved[nodes.partner[k]]
         for b in range((i + BLOCK - 1) // BLOCK):
-            first = keep[b * BLOCK] // BLOCK
-            last = keep[min(i, (b + 1) * BLOCK) - 1] // BLOCK
+            first = kept[b * BLOCK] // BLOCK
+            last = kept[min(i, (b + 1) * BLOCK) - 1] // BLOCK
             least = np.inf
             for old in range(first, last + 1):
                 least = min(least, nodes.bounds[k, old] - fallen[old])
             nodes.bounds[i, b] = least
-    source = keep[:live].astype(np.uint32)
-    for i in range(live):
-        row = D[nodes.at[i]]
-        _nj_rows.close_gaps(row, source, i)
-        nodes.R[i] = _nj_rows.row_sum(row[:live], partial)
-        if V.shape[0] > 0:
-            _nj_rows.close_gaps(V[nodes.at[i]], source, i)
-    fallen[:] = 0.0
     return live
 
 
@@ -179,31 +163,40 @@ def join_all(
     V: NDArray[Any],
     nodes: _nj_search.Nodes,
     largest: float,
+    live: int,
+    kept: NDArray[np.int64],
     children: NDArray[np.int64],
     lengths: NDArray[np.float64],
-) -> bool:
-    """Join until three nodes are left, then those three.
+) -> tuple[int, float]:
+    """Join until gaps are to be closed, or three nodes are left, then those three.
 
     Parameters
     ----------
     n : int
         Tips.
     D : (n, N) array, overwritten, with N = columns(n)
-        Distances; those of the tips are filled.
+        Distances of the live nodes, both ways.
     V : array as D, overwritten, or (0, 0)
         BIONJ's variances; without them, neighbor joining's averages are taken.
     nodes : _nj_search.Nodes, overwritten
-        Row sums, R / (n - 2), places, numbers, and what `scan_rows` found, of the tips.
+        At first row sums, R / (n - 2), places, numbers, and what `scan_rows` found, of the tips.
     largest : float
         At least every absolute distance.
+    live : int
+        Nodes that are live: n at first, later what the last call left.
+    kept : (N,) array, overwritten
+        Where the answer is GAPS, which nodes stay.
     children, lengths : (n - 2, 3) arrays, filled
         Row t holds the children of node n + t and the branches above them; the
         third column is -1 and 0 in all rows but the last.
 
     Returns
     -------
-    bool
-        False where numbers overflowed and the search cannot go on.
+    live : int
+        Nodes whose gaps the caller is to close (`_core.close_gaps` with `nodes.at` and `kept`)
+        before it calls again; DONE; or OVERFLOW where the search cannot go on.
+    largest : float
+        For the next call.
 
     Notes
     -----
@@ -212,7 +205,6 @@ def join_all(
     N = D.shape[1]
     R = nodes.R
     blocks = nodes.bounds.shape[1]
-    rows = np.empty(N, np.int64)
     queue = np.empty((_nj_search.QUEUE + blocks, 2), np.int64)
     ends = np.empty((2, N), D.dtype)
     variances = np.empty((2, N if V.shape[0] > 0 else 0), D.dtype)
@@ -220,12 +212,14 @@ def join_all(
     partial = np.empty(_nj_rows.PARTIAL)
     rises = np.zeros(blocks)
     fallen = np.zeros(blocks)
-    m = n
-    live = n
-    closed = n
-    led = 0
+    m = live
+    closed = live
+    led = N + 1
     leads = np.empty(N // _nj_search.CHUNK + 1, np.int64)
-    size_u = np.abs(nodes.u[:n]).max()
+    size_u = np.abs(nodes.u[:live]).max()
+    if live < n:
+        # Sums are taken afresh, which ends the rounding that updates gather.
+        _nj_rows.sum_rows(D, nodes.at, R[:live], 0, live)
     while live > 3:
         c = float(live - 2)
         pair = (np.inf, -1, -1)
@@ -245,9 +239,9 @@ def join_all(
         if (n - live) % _LEADING == 0 or led > m:
             _nj_search.choose_leads(nodes, m, c, leads)
             led = m
-        q, a, b = _nj_search.find(D, nodes, m, c, pad, fallen, rows, queue, led, leads, young, pair)
+        q, a, b = _nj_search.find(D, nodes, m, c, pad, fallen, kept, queue, led, leads, young, pair)
         if not q < np.inf:
-            return False
+            return OVERFLOW, largest
         distance = np.float64(D[nodes.at[a], b])
         between = np.float64(V[nodes.at[a], b]) if V.shape[0] > 0 else 0.0
         if nodes.place[b] < nodes.place[a]:
@@ -297,9 +291,7 @@ def join_all(
         m += 1
         live -= 1
         if m == closed + _nj_rows.room(n, closed) and live > 3:
-            m = _compact(D, V, nodes, m, closed, fallen, rows, partial)
-            closed = m
-            led = N + 1
+            return _drop_joined(nodes, m, fallen, kept), largest
 
     last = np.empty(3, np.int64)
     count = 0
@@ -320,4 +312,4 @@ def join_all(
     lengths[n - 3, 0] = 0.5 * ((d_xy + d_xz) - d_yz)
     lengths[n - 3, 1] = 0.5 * ((d_xy + d_yz) - d_xz)
     lengths[n - 3, 2] = 0.5 * ((d_xz + d_yz) - d_xy)
-    return True
+    return DONE, largest

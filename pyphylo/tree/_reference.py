@@ -98,7 +98,7 @@ def join_all(
 
 def _room(n: int, live: int) -> int:
     """Joins before gaps are closed."""
-    return max(1, min(-(-(n + max(1, n // 4)) // 16) * 16 - live, live // 4))
+    return max(1, min(-(-(n + max(1, n // 4)) // 16) * 16 - live, max(32, live // 4)))
 
 
 def _append(square: list[list[Any]], row: list[Any]) -> None:

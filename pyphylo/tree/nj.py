@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from pyphylo._names import whole_number
 from pyphylo.errors import InputError, WorkError
 from pyphylo.tree._given import Distances, checked_stored
 from pyphylo.tree.tree import Tree
+
+if TYPE_CHECKING:
+    from pyphylo.tree._nj_search import Nodes
 
 __all__ = ["bionj", "neighbor_joining"]
 
@@ -136,24 +139,25 @@ def _search(
     values: NDArray[np.floating[Any]], n: int, dtype: str, n_threads: int, *, variances: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The joins, in order: children of node n + t, and their branch lengths."""
-    from pyphylo.tree import _nj_kernels, _nj_rows, _nj_search
+    from pyphylo.tree import _nj_rows, _nj_search
 
     copies = 2 if variances else 1
     N = _nj_rows.columns(n)
     require_memory(
         copies * n * N * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
     )
-    work = _aligned(n, N, dtype)
+    matrix = _core.matrix_float32 if dtype == "float32" else _core.matrix_float64
+    work = matrix(n, N)
     spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
     with _Tasks(min(n_threads, len(spans))) as tasks, np.errstate(over="ignore"):
-        if values.ndim == 1:
-            sizes = tasks.run(_nj_rows.fill_from_condensed, [(values, work, n, *s) for s in spans])
-        else:
-            sizes = tasks.run(_nj_rows.fill_from_square, [(values, work, *s) for s in spans])
+        sizes = tasks.run(_core.fill_distances, [(values, work, n, *span) for span in spans])
         largest = max(sizes)
         if not np.isfinite(largest):
             raise _overflow(values, n, dtype)
-        spread = work.copy() if variances else np.empty((0, 0), work.dtype)
+        spread = np.empty((0, 0), work.dtype)
+        if variances:
+            spread = matrix(n, N)
+            np.copyto(spread[:, :n], work[:, :n])
         nodes = _nj_search.Nodes(
             R=np.zeros(N),
             u=np.zeros(N),
@@ -170,20 +174,37 @@ def _search(
             np.divide(nodes.R[:n], n - 2, out=nodes.u[:n])
             pad = _nj_search.padding(largest, float(np.abs(nodes.u).max()), 0.0)
             tasks.run(_nj_search.scan_rows, [(work, nodes, n, pad, *span) for span in spans])
+    return _join(values, work, spread, nodes, largest)
+
+
+def _join(
+    values: NDArray[np.floating[Any]],
+    work: NDArray[Any],
+    spread: NDArray[Any],
+    nodes: Nodes,
+    largest: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Join what is filled; between the joins gaps are closed where they pay."""
+    from pyphylo.tree import _nj_kernels
+
+    n, N = work.shape
     children = np.empty((n - 2, 3), np.int64)
     lengths = np.empty((n - 2, 3))
-    finished = _nj_kernels.join_all(n, work, spread, nodes, largest, children, lengths)
-    if not (finished and np.isfinite(lengths).all()):
-        raise _overflow(values, n, dtype)
+    kept = np.empty(N, np.int64)
+    live = n
+    while True:
+        closed = live
+        live, largest = _nj_kernels.join_all(
+            n, work, spread, nodes, largest, closed, kept, children, lengths
+        )
+        if live <= 0:
+            break
+        for square in (work, spread):
+            if square.size:
+                _core.close_gaps(square, nodes.at[:live], kept[:live], closed)
+    if live == _nj_kernels.OVERFLOW or not np.isfinite(lengths).all():
+        raise _overflow(values, n, str(work.dtype))
     return children, lengths
-
-
-def _aligned(rows: int, columns: int, dtype: str) -> NDArray[Any]:
-    """Memory for a matrix whose first number begins a cache line."""
-    size = np.dtype(dtype).itemsize
-    raw = np.empty(rows * columns * size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + rows * columns * size].view(dtype).reshape(rows, columns)
 
 
 class _Tasks:

@@ -59,6 +59,11 @@ struct KernelSet {
     void (*narrow)(const double* values, std::int64_t n, float* out) = nullptr;
     /// As narrow, past the caches where the set can: for results that are not read again soon.
     void (*stream)(const double* values, std::int64_t n, float* out) = nullptr;
+    /// Moves a row's marked values to its front, in order, and gives their number. Value k is
+    /// marked by bit k % 64 of word k / 64. What lies up to 64 bytes behind them may be
+    /// overwritten, but nothing beyond the row's n values, rounded up to whole 64 bytes.
+    std::int64_t (*keep_f32)(float* row, std::int64_t n, const std::uint64_t* marks) = nullptr;
+    std::int64_t (*keep_f64)(double* row, std::int64_t n, const std::uint64_t* marks) = nullptr;
     /// Multiply-adds a second on a core, in round numbers, for cost models.
     double u8_rate = 0.0;
     double i16_rate = 0.0;

@@ -54,6 +54,31 @@ void stream(const double* values, std::int64_t n, float* out) {
     _mm_sfence();  // other threads see the line before they are told that the row is done
 }
 
+/// Sixteen values at a time; those behind the last are never marked.
+std::int64_t keep_floats(float* row, std::int64_t n, const std::uint64_t* marks) {
+    std::int64_t kept = 0;
+    for (std::int64_t k = 0; k < n; k += 16) {
+        const std::int64_t rest = n - k;
+        const auto within = static_cast<__mmask16>(rest < 16 ? (1U << rest) - 1U : 0xffffU);
+        const auto marked = static_cast<__mmask16>(marks[k / 64] >> (k % 64) & within);
+        _mm512_storeu_ps(row + kept, _mm512_maskz_compress_ps(marked, _mm512_loadu_ps(row + k)));
+        kept += __builtin_popcount(marked);
+    }
+    return kept;
+}
+
+std::int64_t keep_doubles(double* row, std::int64_t n, const std::uint64_t* marks) {
+    std::int64_t kept = 0;
+    for (std::int64_t k = 0; k < n; k += 8) {
+        const std::int64_t rest = n - k;
+        const auto within = static_cast<__mmask8>(rest < 8 ? (1U << rest) - 1U : 0xffU);
+        const auto marked = static_cast<__mmask8>(marks[k / 64] >> (k % 64) & within);
+        _mm512_storeu_pd(row + kept, _mm512_maskz_compress_pd(marked, _mm512_loadu_pd(row + k)));
+        kept += __builtin_popcount(marked);
+    }
+    return kept;
+}
+
 }  // namespace
 
 const KernelSet kAvx512VnniKernels = with_elementwise({.name = "avx512-vnni",
@@ -61,6 +86,8 @@ const KernelSet kAvx512VnniKernels = with_elementwise({.name = "avx512-vnni",
                                                        .multiply_i16 = multiply_counts<Shorts, 8>,
                                                        .multiply_f64 = multiply_frequencies<64>,
                                                        .stream = stream,
+                                                       .keep_f32 = keep_floats,
+                                                       .keep_f64 = keep_doubles,
                                                        .u8_rate = 450e9,
                                                        .i16_rate = 225e9});
 

@@ -80,6 +80,17 @@ void narrow(const double* values, std::int64_t n, float* out) {
     }
 }
 
+/// Every value is written where the next marked one belongs.
+template <class T>
+std::int64_t keep_marked(T* row, std::int64_t n, const std::uint64_t* marks) {
+    std::int64_t kept = 0;
+    for (std::int64_t k = 0; k < n; ++k) {
+        row[kept] = row[k];
+        kept += static_cast<std::int64_t>(marks[k / 64] >> (k % 64) & 1U);
+    }
+    return kept;
+}
+
 /// A set's products, with what this file gives every set.
 constexpr KernelSet with_elementwise(KernelSet set) noexcept {
     set.identities_i32 = identities<std::int32_t>;
@@ -88,6 +99,8 @@ constexpr KernelSet with_elementwise(KernelSet set) noexcept {
     set.distances = distances;
     set.narrow = narrow;
     set.stream = set.stream == nullptr ? narrow : set.stream;
+    set.keep_f32 = set.keep_f32 == nullptr ? keep_marked<float> : set.keep_f32;
+    set.keep_f64 = set.keep_f64 == nullptr ? keep_marked<double> : set.keep_f64;
     return set;
 }
 
