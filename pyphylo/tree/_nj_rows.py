@@ -51,8 +51,13 @@ def columns(n: int) -> int:
 
 @compiled_bare
 def room(n: int, live: int) -> int:
-    """Joins before gaps are closed, where `live` of n tips and their joins are left."""
-    return max(1, min(columns(n) - live, max(_FEW, live // 4)))
+    """Joins before gaps are closed, where `live` of n tips and their joins are left.
+
+    Of the last few nodes pairs tie, as those of a quartet always do: with sums that are fresh
+    for every join, the tie is seen.
+    """
+    few = min(_FEW, live // 2) if live > 8 else 1
+    return max(1, min(columns(n) - live, max(few, live // 4)))
 
 
 @compiled_bare
