@@ -30,6 +30,7 @@ _OBJECT_STORES = frozenset(
 """Protocols whose put is all or nothing."""
 _TAIL_BYTES = 1 << 14
 """Of a shard, read to find its footer: those of stores as they are made have 2 to 10 KB."""
+_LOOKS = 100
 _RANGE_BYTES = 1 << 23
 _BATCH_FILES = 64
 _BATCH_BYTES = 1 << 26
@@ -82,7 +83,7 @@ class RemoteStorage:
             address = self._fs.unstrip_protocol(self._root)  # the path absolute
         self.place = address.rstrip("/")
         self._puts_whole = bool(self._protocols & _OBJECT_STORES)
-        self._held: dict[str, list[dict[str, Any]]] | None = None
+        self._held: dict[str, list[str]] | None = None
         self._sizes: dict[str, int | None] = {}
         self._stamps: dict[str, Stamp] = {}
         self._footers: dict[str, tuple[Stamp, bytes]] = {}
@@ -127,13 +128,17 @@ class RemoteStorage:
 
     def names(self, folder: str = "") -> list[str]:
         """Names in a folder, sorted; none where it is absent."""
-        return sorted(name for name, _ in self._entries(folder))
+        if self._held is None:
+            return sorted(self._entries(folder))
+        if folder not in self._held:
+            self._held[folder] = sorted(self._entries(folder))
+        return self._held[folder]
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
         """Size and a digest of what the file system says of each Parquet file's version."""
         return {
             name: self._stamps[self._in(folder, name)]
-            for name, _ in self._entries(folder)
+            for name in self._entries(folder)
             if name.endswith(".parquet")
         }
 
@@ -146,7 +151,7 @@ class RemoteStorage:
         finally:
             self._held = None
 
-    def _entries(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
+    def _entries(self, folder: str) -> list[str]:
         """What is directly in a folder, and notes of each file how large and which it is."""
         path = self._path(folder)
         try:
@@ -159,20 +164,31 @@ class RemoteStorage:
             if whole == path:
                 continue  # an object that stands for the folder, or a file in its place
             name = whole.rpartition("/")[2]
-            found.append((name, entry))
+            found.append(name)
             self._sizes[self._in(folder, name)] = entry.get("size")
             self._stamps[self._in(folder, name)] = _stamp(entry)
         return found
 
     def _listed(self, folder: str) -> list[dict[str, Any]]:
-        if self._held is not None and folder in self._held:
-            return self._held[folder]
-        with self._telling("read"):
-            self._fs.invalidate_cache()
-            entries: list[dict[str, Any]] = self._fs.ls(self._path(folder), detail=True)
-        if self._held is not None:
-            self._held[folder] = entries
-        return entries
+        """The entries of a folder, looked at now.
+
+        Raises
+        ------
+        FileNotFoundError
+            When it is absent.
+        """
+        path = self._path(folder)
+        for _ in range(_LOOKS):
+            try:
+                with self._telling("read"):
+                    self._fs.invalidate_cache()
+                    entries: list[dict[str, Any]] = self._fs.ls(path, detail=True)
+                    return entries
+            except FileNotFoundError:
+                # What another process moved into place meanwhile is not found either.
+                if self._puts_whole or not self._fs.isdir(path):
+                    raise
+        raise StorageError(self._refusal("read", OSError(f"{path!r} changes all the time")))
 
     # -- reading -----------------------------------------------------------------------
 
@@ -385,4 +401,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or "no reason given"
+    """What an error says, but for what an address in it may hold of secrets."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"//[^/\s@]*:[^/\s@]*@", "//…@", text)
+    text = re.sub(r"(://[^\s?]*)\?[^\s'\"]+", r"\1?…", text)
+    return text[:300] or "no reason given"

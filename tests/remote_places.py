@@ -18,16 +18,13 @@ KINDS = ("local", "file", "memory", "unruly")
 
 
 class UnrulyFileSystem(MemoryFileSystem):
-    """No object store as far as anyone knows: a put may end in the middle, and leave half a file.
-
-    ``before_put`` is called with each path that is about to be put; ``requests`` counts.
-    """
+    """No object store as far as anyone knows: a put may break off and leave half a file."""
 
     protocol = "unruly"
     store: ClassVar[dict[str, Any]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
     breaks_at: ClassVar[str | None] = None
-    before_put: ClassVar[Callable[[str], None] | None] = None
+    """Of paths that hold this, the put fails."""
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
         if self.breaks_at is not None and self.breaks_at in path:
@@ -37,7 +34,10 @@ class UnrulyFileSystem(MemoryFileSystem):
 
 
 class ObjectFileSystem(MemoryFileSystem):
-    """Puts whole objects, as an object store does; tells of each request."""
+    """Puts whole objects, as an object store does, and counts requests.
+
+    ``before_put`` is called once, with the next path that is about to be put.
+    """
 
     protocol = ("objects", "s3")
     store: ClassVar[dict[str, Any]] = {}
@@ -77,9 +77,9 @@ fsspec.register_implementation("objects", ObjectFileSystem, clobber=True)
 class Place:
     """Where a store may be: its address, and its files as they are."""
 
-    def __init__(self, kind: str, tmp_path: Path) -> None:
+    def __init__(self, kind: str, tmp_path: Path, folder: Path | None = None) -> None:
         self.kind = kind
-        self.folder = tmp_path / f"at-{kind}"
+        self.folder = folder or tmp_path / f"at-{kind}"
         self.address: Any = self.folder
         if kind == "file":
             self.address = self.folder.as_uri()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from letters_backend import attempts
@@ -322,6 +325,44 @@ def test_of_two_that_make_one_store_the_second_is_told(objects):
     assert SampleStore.open(objects.address).genome.digest == other.digest
 
 
+@pytest.mark.parametrize("kind", ["local", "file"])
+def test_two_processes_at_one_store(kind, models, tmp_path):
+    """Both sample all models at the same time: each shard is whole, and a single run's."""
+    place = Place(kind, tmp_path)
+    for path in models.values():
+        Path(path).write_text('{"pause": 0.02}')
+    program = (
+        "import sys, pyphylo as pp; from pyphylo.sampling.registry import register_backend; "
+        "register_backend('letters', 'letters_backend:LettersSampler'); "
+        "pp.sample(sys.argv[2:], pp.Genome.default().head(3), store=sys.argv[1], n_probes=4, "
+        "backend='letters')"
+    )
+    argv = [sys.executable, "-c", program, str(place.address)]
+    argv += [f"{name}={path}" for name, path in models.items()]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    both = [subprocess.Popen(argv, env=environment) for _ in range(2)]
+    assert [each.wait(timeout=120) for each in both] == [0, 0]
+    run(models, tmp_path / "single")
+    assert place.files() == Place("local", tmp_path, tmp_path / "single").files()
+
+
+@pytest.mark.parametrize("vanished", [1, 3])
+def test_what_is_moved_while_a_folder_is_listed_hides_nothing(vanished, tmp_path, monkeypatch):
+    store = make_store(Place("file", tmp_path).address)
+    store.write(identity(), POPULATION)
+    listing, left = LocalFileSystem.ls, [None] * vanished
+
+    def overtaken(self, path, detail=False, **kwargs):
+        if left:
+            left.pop()
+            raise FileNotFoundError(f"{path}/x.part")
+        return listing(self, path, detail, **kwargs)
+
+    monkeypatch.setattr(LocalFileSystem, "ls", overtaken)
+    assert store.models == ("m",)
+    assert not left
+
+
 # -- round trips -----------------------------------------------------------------------
 
 
@@ -401,6 +442,23 @@ def test_without_fsspec_the_command_that_installs_it_is_told(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(pp.InputError, match=r"pip install 'pyphylo\[remote\]'"):
         SampleStore.open("memory://store")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("proxy http://me:SECRET@host:80/ is gone", "proxy http://…@host:80/ is gone"),
+        ("GET 'https://host/a?sig=SECRET' failed", "GET 'https://host/a?…' failed"),
+    ],
+)
+def test_no_error_repeats_a_secret(said, shown, tmp_path, monkeypatch):
+    def refused(self, path, **kwargs):
+        raise OSError(said)
+
+    monkeypatch.setattr(UnrulyFileSystem, "info", refused)
+    with pytest.raises(StorageError, match=re.escape(shown)) as caught:
+        SampleStore.open("unruly://store")
+    assert "SECRET" not in str(caught.value)
 
 
 def test_a_relative_file_address_is_made_absolute(tmp_path, monkeypatch):
