@@ -5,6 +5,7 @@ Each is a real fsspec file system; what a test does to files goes past pyphylo.
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -44,6 +45,8 @@ class ObjectFileSystem(MemoryFileSystem):
     pseudo_dirs: ClassVar[list[str]] = [""]
     before_put: ClassVar[Callable[[str], None] | None] = None
     requests: ClassVar[Counter[str]] = Counter()
+    conditions: ClassVar[bool] = True
+    """Whether a put may be on condition that nothing is there."""
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -54,6 +57,8 @@ class ObjectFileSystem(MemoryFileSystem):
         hook, type(self).before_put = type(self).before_put, None
         if hook is not None:
             hook(path)
+        if mode == "create" and not self.conditions:
+            raise OSError(errno.ENOSYS, "a header implies functionality that is not implemented")
         super().pipe_file(path, value, mode, **kwargs)
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:

@@ -96,11 +96,7 @@ def test_the_bytes_are_those_of_a_folder(place, tmp_path):
         store = make_store(address)
         for name in ODD_NAMES:
             store.write(identity(name), POPULATION)
-    expected = {
-        str(path.relative_to(tmp_path / "folder")): path.read_bytes()
-        for path in (tmp_path / "folder").rglob("*")
-        if path.is_file()
-    }
+    expected = Place("local", tmp_path, tmp_path / "folder").files()
     assert place.files() == expected
     assert len(expected) == 2 + len(ODD_NAMES)
 
@@ -226,13 +222,8 @@ def test_a_resumed_run_is_that_of_a_folder(place, models, tmp_path):
     assert run(models, place.address).models == tuple(sorted(models))
     assert all(len(attempts(Path(path))) == 1 for path in models.values())
     run(models, tmp_path / "folder")
-    folder = tmp_path / "folder"
     after = place.files()
-    assert after == {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    assert after == Place("local", tmp_path, tmp_path / "folder").files()
     assert before.items() <= after.items()
     with pytest.raises(pp.InputError, match="resume=False"):
         run(models, place.address, resume=False)
@@ -248,11 +239,7 @@ def test_a_put_that_fails_leaves_no_half_shard(models, tmp_path, monkeypatch):
     monkeypatch.setattr(UnrulyFileSystem, "breaks_at", None)
     run(models, place.address)
     run(models, tmp_path / "folder")
-    assert sorted(place.files()) == sorted(
-        str(path.relative_to(tmp_path / "folder"))
-        for path in (tmp_path / "folder").rglob("*")
-        if path.is_file()
-    )
+    assert place.files() == Place("local", tmp_path, tmp_path / "folder").files()
 
 
 def test_what_a_killed_put_leaves_is_passed_over(models, tmp_path):
@@ -295,6 +282,17 @@ def test_who_is_overtaken_between_look_and_put_leaves_the_first(objects):
     assert not two.keep(identity(), population("two"))
     assert set(two.read("m").table.column("completion").to_pylist()) == {"one"}
     assert len(objects.shards()) == 1
+
+
+def test_a_store_without_conditional_writes_will_do(objects, models, tmp_path, monkeypatch):
+    monkeypatch.setattr(ObjectFileSystem, "conditions", False)
+    run(models, objects.address)
+    run(models, tmp_path / "single")
+    assert objects.files() == Place("local", tmp_path, tmp_path / "single").files()
+    one, two = SampleStore.open(objects.address), SampleStore.open(objects.address)
+    answers = Population([["x"] * 4] * 3)
+    ObjectFileSystem.before_put = lambda path: one.keep(identity(), answers)
+    assert not two.keep(identity(), answers)
 
 
 @pytest.mark.parametrize("swapped", [False, True])
