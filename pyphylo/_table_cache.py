@@ -1,16 +1,16 @@
 """The allele table of a store, kept beside it and refreshed by what changed.
 
-Beside ``STORE`` lies ``STORE.KEY.alleles``, KEY telling allele rules apart: an allele
-table file whose note also lists the shards that it was made of, as the file system
-describes them. A shard is replaced by renaming, so one that looks the same is the same.
-The file holds nothing that the store does not: deleting it costs time only.
+Beside ``STORE`` lies ``STORE.KEY.alleles``, KEY telling allele rules apart (for a store at
+an address, in the user's cache folder): an allele table file whose note also lists the
+shards that it was made of, as the file system describes them. A shard is replaced whole,
+so one that looks the same is the same. The file holds nothing that the store does not:
+deleting it costs time only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,12 +24,10 @@ from pyphylo.alleles import AlleleRule, AlleleTable
 from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
 
 if TYPE_CHECKING:
+    from pyphylo._storage import Stamp
     from pyphylo.store import SampleStore, Shard
 
 __all__ = ["cache_path", "cached_table"]
-
-_Seen = dict[str, list[int]]
-"""Shard files by name: size, time of change in nanoseconds, inode."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def cached_table(store: SampleStore, rule: AlleleRule | None = None) -> AlleleTa
     rule = AlleleRule() if rule is None else rule
     store.check_rule(rule)
     path = cache_path(store, rule)
-    seen = _shard_files(store)
+    seen = store._stamps()
     digest = _digest(store, seen)
     kept = _read(path)
     if kept is not None and kept.digest == digest:
@@ -92,24 +90,10 @@ def cache_path(store: SampleStore, rule: AlleleRule | None = None) -> Path:
     rule = AlleleRule() if rule is None else rule
     text = json.dumps(rule.to_dict(), sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:8]
-    folder = store.path.resolve()
-    return folder.with_name(f"{folder.name}.{key}.alleles")
+    return store.beside(f".{key}.alleles")
 
 
-def _shard_files(store: SampleStore) -> _Seen:
-    folder = store.path / "shards"
-    if not folder.is_dir():
-        return {}
-    found: _Seen = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".parquet"):
-                state = entry.stat()
-                found[entry.name] = [state.st_size, state.st_mtime_ns, state.st_ino]
-    return found
-
-
-def _digest(store: SampleStore, seen: _Seen) -> str:
+def _digest(store: SampleStore, seen: dict[str, Stamp]) -> str:
     """Of what a table is made of: genome, configuration, shard files; and of who makes it."""
     described = [__version__, store.genome.digest, store.config, sorted(seen.items())]
     text = json.dumps(described, sort_keys=True)
@@ -139,7 +123,11 @@ def _read(path: Path) -> _Kept | None:
 
 
 def _refreshed(
-    store: SampleStore, rule: AlleleRule, seen: _Seen, kept: _Kept | None, digest: str
+    store: SampleStore,
+    rule: AlleleRule,
+    seen: dict[str, Stamp],
+    kept: _Kept | None,
+    digest: str,
 ) -> _Kept:
     """The table of the shards that are there, as few of them read as can be."""
     files: dict[str, str] = {}
@@ -184,8 +172,7 @@ def _made_of(table: AlleleTable, store: SampleStore, rule: AlleleRule) -> bool:
 
 def _shards_of(store: SampleStore, names: list[str], files: dict[str, str]) -> Iterator[Shard]:
     """Shards of some files, one at a time; in `files` is noted which model each is of."""
-    for file in names:
-        shard = store._read_shard(store.path / "shards" / file, counting_only=True)
+    for file, shard in zip(names, store._read_shards(names, counting_only=True), strict=True):
         name = shard.identity.name
         if name in files:
             raise FileFormatError(f"two shards are of model {name!r}: {files[name]} and {file}")
@@ -197,6 +184,7 @@ def _write(path: Path, kept: _Kept) -> None:
     """Replace the file; where that fails, work goes on without."""
     provenance = {**kept.table.provenance, "cache": kept.shards}
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         AlleleTable(kept.table._core, provenance).save(path, durable=False)
     except (OSError, InputError) as error:
         warnings.warn(

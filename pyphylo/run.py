@@ -121,6 +121,12 @@ def run(
 
 def check_run_folder(out: str | Path) -> Path:
     """The folder, refused where it holds something that is not a run of ours."""
+    from pyphylo._storage import is_address
+
+    if is_address(out):
+        raise InputError(
+            f"--out names a folder, not the address {str(out)!r}: only a store may be at one"
+        )
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(out)!r} is a file; --out names a folder")

@@ -1,6 +1,6 @@
 """SampleStore: one genome, one sampling configuration, one Parquet shard a model.
 
-A store is a folder::
+A store is a folder, or an address that fsspec knows (``s3://…``), with::
 
     manifest.json            what it is; written last, so a folder with one is whole
     genome.jsonl
@@ -12,9 +12,8 @@ inside the undecided mass that were this text), and of the gene's whole cell und
 (that mass) and pruned (mass neither worked out nor drawn). Texts there end where every
 allele rule that the store admits does.
 
-Each file is written whole and renamed into place, so a killed run loses at most
-the shard in flight. Nothing in a store depends on when, where or in what order
-its shards were made.
+Each file is put into place whole, so a killed run loses at most the shard in flight.
+Nothing in a store depends on when, where or in what order its shards were made.
 """
 
 from __future__ import annotations
@@ -24,52 +23,35 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from pyphylo._files import atomic_path, atomic_write_bytes
-from pyphylo._populations import format_version, population_rows, schema_of, table_columns
-from pyphylo._version import __version__
-from pyphylo.errors import FileFormatError, InputError, WorkError
+from pyphylo._populations import format_version, population_rows
+from pyphylo._shard_files import (
+    FORMAT,
+    VERSIONS,
+    Shard,
+    ShardNote,
+    json_bytes,
+    read_metadata,
+    read_shard,
+    shard_bytes,
+)
+from pyphylo._storage import Stamp, Storage, storage_at
+from pyphylo.errors import FileFormatError, InputError
 from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity, Population
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pyphylo.alleles import AlleleRule
 
 __all__ = ["SampleStore", "Shard"]
 
-_FORMAT = "pyphylo-store"
-_LOCK_SECONDS = 120
-_VERSIONS = (1, 2)
+_BEGUN = re.compile(r"genome\.jsonl|(genome\.jsonl|manifest\.json)(\.[0-9a-f]+)?\.part|shards")
 _SAMPLED_STRIP = (" ", "\n")
 """What a sampler strips before it counts characters."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One model's population as stored.
-
-    Parameters
-    ----------
-    identity : ModelIdentity
-    facts : mapping
-        What the sampler found worth keeping (first token ids, BOS).
-    table : pyarrow.Table
-        Columns gene (int32, position in the genome), probe (int32),
-        completion (string), in that order of rows; or, with probabilities,
-        gene, completion, probability (float64), draws (int32), undecided and
-        pruned (float64).
-    """
-
-    identity: ModelIdentity
-    facts: Mapping[str, Any]
-    table: pa.Table
 
 
 class SampleStore:
@@ -77,14 +59,16 @@ class SampleStore:
 
     Attributes
     ----------
-    path : Path
+    path : Path or str
+        The folder; a str where it is an address, such as ``s3://bucket/store``.
     genome : Genome
     config : dict
         The sampling configuration, or ``{"mode": "import", ...}``.
     """
 
-    def __init__(self, path: Path, genome: Genome, config: Mapping[str, Any]) -> None:
-        self.path = path
+    def __init__(self, path: str | Path, genome: Genome, config: Mapping[str, Any]) -> None:
+        self._storage = storage_at(path)
+        self.path = self._storage.place
         self.genome = genome
         self.config = dict(config)
 
@@ -97,36 +81,48 @@ class SampleStore:
     def open(cls, path: str | Path) -> SampleStore:
         """Open an existing store.
 
+        Parameters
+        ----------
+        path : path or str
+            A folder, or an address that fsspec knows.
+
         Raises
         ------
         InputError
-            When there is no such folder, or it is not a store.
+            When there is no such folder, or it is not a store; when the address needs a
+            package that is missing.
         """
-        folder = _local(path)
-        manifest_path = folder / "manifest.json"
-        if not folder.is_dir():
-            raise InputError(f"store {str(path)!r} does not exist")
-        if not manifest_path.is_file():
+        return cls._open(storage_at(path), path)
+
+    @classmethod
+    def _open(cls, storage: Storage, path: str | Path) -> SampleStore:
+        where = str(storage.full("manifest.json"))
+        if not storage.has_file("manifest.json"):
+            if storage.kind() != "folder":
+                raise InputError(f"store {str(path)!r} does not exist")
             raise InputError(
                 f"folder {str(path)!r} is not a pyphylo store: it has no manifest.json"
             )
+        data = storage.read("manifest.json", "manifest")
         try:
-            manifest = json.loads(manifest_path.read_bytes())
+            manifest = json.loads(data)
         except (ValueError, RecursionError):
             manifest = None
-        if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-            raise FileFormatError(f"{str(manifest_path)!r} is not the manifest of a pyphylo store")
-        if manifest.get("version") not in _VERSIONS:
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise FileFormatError(f"{where!r} is not the manifest of a pyphylo store")
+        if manifest.get("version") not in VERSIONS:
             raise FileFormatError(
                 f"store {str(path)!r} has version {manifest.get('version')!r}; this pyphylo reads "
-                f"versions {' and '.join(map(str, _VERSIONS))}"
+                f"versions {' and '.join(map(str, VERSIONS))}"
             )
-        genome = Genome.load(folder / "genome.jsonl")
+        genome = Genome._from_jsonl(
+            storage.read("genome.jsonl", "genome"), str(storage.full("genome.jsonl"))
+        )
         if genome.digest != manifest.get("genome"):
             raise FileFormatError(
                 f"store {str(path)!r}: genome.jsonl was changed after the store was made"
             )
-        return cls(folder, genome, manifest["sampling"])
+        return cls(storage.place, genome, manifest["sampling"])
 
     @classmethod
     def open_or_create(
@@ -140,27 +136,31 @@ class SampleStore:
             When the folder is something else, or a store of another genome or
             configuration; the difference is named.
         """
-        check_store_folder(path)
-        folder = Path(path)
-        if not (folder / "manifest.json").is_file():
-            with _one_writer(folder):
-                if not (folder / "manifest.json").is_file():
-                    cls._create(folder, genome, config)
-        store = cls.open(folder)
+        storage = storage_at(path)
+        _check_folder(storage, path)
+        if not storage.has_file("manifest.json"):
+            with storage.lock():
+                if not storage.has_file("manifest.json"):
+                    cls._create(storage, genome, config)
+        store = cls._open(storage, path)
         store._check_same(genome, config)
         return store
 
     @staticmethod
-    def _create(folder: Path, genome: Genome, config: Mapping[str, Any]) -> None:
-        (folder / "shards").mkdir(parents=True, exist_ok=True)
-        genome.save(folder / "genome.jsonl")
+    def _create(storage: Storage, genome: Genome, config: Mapping[str, Any]) -> None:
+        """Put the genome and then the manifest; where nothing locks, who comes first stays."""
+        storage.make()
+        data = genome._to_jsonl(genome.provenance)
+        begun = not storage.put("genome.jsonl", data, replace=False)
+        if begun and not storage.has_file("manifest.json"):
+            storage.put("genome.jsonl", data)  # of a run that was killed here
         manifest = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "version": format_version(config),
             "genome": genome.digest,
             "sampling": dict(config),
         }
-        atomic_write_bytes(folder / "manifest.json", _json_bytes(manifest))
+        storage.put("manifest.json", json_bytes(manifest), replace=False)
 
     def _check_same(self, genome: Genome, config: Mapping[str, Any]) -> None:
         if genome.digest != self.genome.digest:
@@ -182,31 +182,52 @@ class SampleStore:
         """Names of the models with a finished shard, sorted."""
         return tuple(sorted(self._shards()))
 
-    def _shards(self) -> dict[str, Path]:
-        """The shard of each model. Reads every shard's footer; O(models)."""
-        found: dict[str, Path] = {}
-        folder = self.path / "shards"
-        paths = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-        for path in paths:
-            name = _read_metadata(path).identity.name
+    def _shards(self) -> dict[str, str]:
+        """The shard of each model, in ``shards``. Reads every shard's footer; O(models)."""
+        found: dict[str, str] = {}
+        for file, metadata in self._footers(self._files()):
+            name = metadata.identity.name
             if name in found:
-                raise FileFormatError(
-                    f"two shards are of model {name!r}: {found[name].name} and {path.name}"
-                )
-            found[name] = path
+                raise FileFormatError(f"two shards are of model {name!r}: {found[name]} and {file}")
+            found[name] = file
         return found
+
+    def _files(self, start: str = "") -> list[str]:
+        """Shard files whose names begin so, sorted."""
+        names = self._storage.names("shards")
+        return [name for name in names if name.endswith(".parquet") and name.startswith(start)]
+
+    def _footers(self, files: Sequence[str]) -> Iterator[tuple[str, ShardNote]]:
+        """What the footers of shards say."""
+        footers = self._storage.footers([f"shards/{file}" for file in files])
+        for file, (name, source) in zip(files, footers, strict=True):
+            yield file, read_metadata(self._storage.full(name), source)
+
+    def _stamps(self) -> dict[str, Stamp]:
+        """Shard files, and what tells their versions apart."""
+        return self._storage.stamps("shards")
 
     def identity(self, name: str) -> ModelIdentity | None:
         """The identity of a stored model; None where it has no shard."""
-        path = self._find(name)
-        return None if path is None else _read_metadata(path).identity
+        found = self._find(name)
+        return None if found is None else found[1].identity
 
-    def _find(self, name: str) -> Path | None:
+    def _find(self, name: str) -> tuple[str, ShardNote] | None:
         """The shard of a model, found by the part of its file name that the name fixes."""
-        for path in sorted((self.path / "shards").glob(f"{_slug(name)}-*.parquet")):
-            if _read_metadata(path).identity.name == name:
-                return path
-        return None
+        return next(self._found(name), None)
+
+    def _found(self, name: str) -> Iterator[tuple[str, ShardNote]]:
+        for file, metadata in self._footers(self._files(f"{_slug(name)}-")):
+            if metadata.identity.name == name:
+                yield file, metadata
+
+    @contextmanager
+    def looked_through(self) -> Iterator[None]:
+        """Ask for many models: at an address all are looked up at once, and not again within."""
+        with self._storage.held_still():
+            if not self._storage.locks:
+                self._shards()
+            yield
 
     def has(self, identity: ModelIdentity) -> bool:
         """Whether this very model is stored.
@@ -219,14 +240,17 @@ class SampleStore:
         stored = self.identity(identity.name)
         if stored is None:
             return False
-        if stored != identity:
-            old, new = stored.to_dict(), identity.to_dict()
+        self._check_identity(stored, identity)
+        return True
+
+    def _check_identity(self, stored: ModelIdentity, now: ModelIdentity) -> None:
+        if stored != now:
+            old, new = stored.to_dict(), now.to_dict()
             key = next(key for key in old if old[key] != new[key])
             raise InputError(
-                f"store {str(self.path)!r} holds model {identity.name!r} with {key} {old[key]!r}, "
+                f"store {str(self.path)!r} holds model {now.name!r} with {key} {old[key]!r}, "
                 f"now it has {new[key]!r}: give it another name (label=MODEL) or use another folder"
             )
-        return True
 
     def read(self, name: str) -> Shard:
         """One model's population.
@@ -238,61 +262,100 @@ class SampleStore:
         FileFormatError
             When the shard is damaged.
         """
-        path = self._find(name)
-        if path is None:
+        found = self._find(name)
+        if found is None:
             raise InputError(f"store {str(self.path)!r} has no model {name!r}")
-        return self._read_shard(path)
+        return next(self._read_shards([found[0]]))
 
     def shards(self) -> Iterator[Shard]:
         """Every population, in the order of `models`, one at a time in memory.
 
         Without the columns probe and pruned, and with completions dictionary-encoded: each
-        text that a shard repeats comes once.
+        text that a shard repeats comes once. From an address a few come at a time, 64 MiB
+        of files at most or one.
 
         Raises
         ------
         FileFormatError
             When a shard is damaged.
         """
-        for _, path in sorted(self._shards().items()):
-            yield self._read_shard(path, counting_only=True)
+        files = [file for _, file in sorted(self._shards().items())]
+        return self._read_shards(files, counting_only=True)
 
-    def _read_shard(self, path: Path, *, counting_only: bool = False) -> Shard:
-        try:
-            with pq.ParquetFile(
-                str(path), read_dictionary=["completion"] if counting_only else None
-            ) as handle:
-                schema = handle.metadata.schema.to_arrow_schema()
-                expected = schema_of(self.config)
-                if not schema.equals(expected):
-                    raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
-                metadata = _parse_metadata(path, schema)
-                table = handle.read(
-                    columns=table_columns(self.config) if counting_only else None,
-                    use_threads=False,
-                )
-        except (pa.ArrowException, OSError) as error:
-            raise _damaged(path, error) from None
-        if any(c.null_count for c in table.columns):
-            raise _damaged(path, "it holds nulls")
-        genes = table.column("gene")
-        limits = (pc.min(genes).as_py(), pc.max(genes).as_py())
-        if len(genes) and not 0 <= limits[0] <= limits[1] < len(self.genome):
-            raise _damaged(path, "a gene outside the genome")
-        return Shard(metadata.identity, metadata.facts, table)
+    def _read_shards(self, files: Sequence[str], *, counting_only: bool = False) -> Iterator[Shard]:
+        """The populations of shard files, in their order."""
+        for name, source in self._storage.sources([f"shards/{file}" for file in files]):
+            yield self._read_shard(self._storage.full(name), source, counting_only=counting_only)
+
+    def _read_shard(self, path: Path | str, source: Any, *, counting_only: bool = False) -> Shard:
+        genes = len(self.genome)
+        return read_shard(path, source, self.config, genes, counting_only=counting_only)
+
+    def has_shard(self, file: str) -> bool:
+        """Whether there is a shard file of this name, see `shard_name`."""
+        return self._storage.has_file(f"shards/{file}")
+
+    # -- writing -----------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """The folder's absolute path or the address: the store as any process may open it."""
+        return self._storage.address
+
+    def beside(self, suffix: str) -> Path:
+        """Where something is kept that belongs to the store but not into it.
+
+        Beside a folder, ``STORE`` and the suffix; for an address in the user's cache
+        folder. Nothing is made there.
+        """
+        return self._storage.beside(suffix)
 
     def locked(self) -> AbstractContextManager[None]:
         """Let no other process that asks for this lock write meanwhile.
+
+        Nobody can be kept out of an address: see `keep`.
 
         Raises
         ------
         WorkError
             When another holds it for two minutes.
         """
-        return _one_writer(self.path)
+        return self._storage.lock()
 
-    def write(self, identity: ModelIdentity, population: Population) -> Path:
+    def keep(self, identity: ModelIdentity, population: Population) -> bool:
+        """Store a population, unless another process has stored the model by now.
+
+        Where nothing locks, two may store one model at a time. Of the same shard the first
+        stays. Of two that differ in more than their content the one whose file name is
+        smaller stays, whoever sees both: all come to the same.
+
+        Returns
+        -------
+        bool
+            Whether it was stored here.
+
+        Raises
+        ------
+        InputError
+            When it is not what the store's mode asks for, or another with the same name
+            was stored meanwhile.
+        """
+        table = population_rows(population, self.config, identity.engine)
+        here = self._put(identity, table, population.facts, replace=False)
+        if not self._storage.locks:
+            (_, stays), *others = self._found(identity.name)
+            for file, _ in others:
+                self._storage.remove(f"shards/{file}")
+            self._check_identity(stays.identity, identity)
+        return here
+
+    def write(self, identity: ModelIdentity, population: Population) -> Path | str:
         """Store a population read for every gene; the shard is replaced atomically.
+
+        Returns
+        -------
+        Path or str
+            The shard.
 
         Raises
         ------
@@ -304,24 +367,22 @@ class SampleStore:
 
     def write_table(
         self, identity: ModelIdentity, table: pa.Table, facts: Mapping[str, Any]
-    ) -> Path:
+    ) -> Path | str:
         """Store rows that may be ragged; see `Shard.table`."""
-        metadata = {
-            "format": _FORMAT,
-            "version": format_version(self.config),
-            "pyphylo": __version__,
-            "identity": identity.to_dict(),
-            "sampling": self.config,
-            "genome": self.genome.digest,
-            "facts": dict(facts),
-        }
-        table = table.cast(schema_of(self.config)).replace_schema_metadata(
-            {"pyphylo": _json_bytes(metadata)}
-        )
-        target = self.path / "shards" / self.shard_name(identity)
-        target.parent.mkdir(exist_ok=True)
-        atomic_path(target, lambda part: pq.write_table(table, str(part), compression="zstd"))
-        return target
+        self._put(identity, table, facts, replace=True)
+        return self._storage.full(f"shards/{self.shard_name(identity)}")
+
+    def _put(
+        self,
+        identity: ModelIdentity,
+        table: pa.Table,
+        facts: Mapping[str, Any],
+        *,
+        replace: bool,
+    ) -> bool:
+        data = shard_bytes(identity, table, facts, self.config, self.genome.digest)
+        name = f"shards/{self.shard_name(identity)}"
+        return self._storage.put(name, data, replace=replace)
 
     def shard_name(self, identity: ModelIdentity) -> str:
         """File name of a shard: readable, and keyed by all that determines its content."""
@@ -330,7 +391,7 @@ class SampleStore:
             "sampling": self.config,
             "genome": self.genome.digest,
         }
-        digest = hashlib.sha256(_json_bytes(key)).hexdigest()[:16]
+        digest = hashlib.sha256(json_bytes(key)).hexdigest()[:16]
         return f"{_slug(identity.name)}-{digest}.parquet"
 
     # -- rules -------------------------------------------------------------------------
@@ -362,84 +423,27 @@ class SampleStore:
             )
 
 
-@contextmanager
-def _one_writer(folder: Path) -> Iterator[None]:
-    """Let one process at a time write; the lock is a file beside the store, ``STORE.lock``."""
-    from filelock import FileLock, Timeout
-
-    resolved = folder.resolve()
-    resolved.parent.mkdir(parents=True, exist_ok=True)
-    lock = resolved.with_name(resolved.name + ".lock")
-    try:
-        with FileLock(lock, timeout=_LOCK_SECONDS):
-            yield
-            # Whoever waits holds the file open and looks again: it is of no more use.
-            lock.unlink(missing_ok=True)
-    except Timeout:
-        raise WorkError(
-            f"store {str(folder)!r} is being written by another process for {_LOCK_SECONDS} s: if "
-            f"there is none, delete {str(lock)!r}"
-        ) from None
-
-
 def check_store_folder(path: str | Path) -> None:
     """Refuse a folder that is neither absent, empty, nor a store of ours (begun or whole)."""
-    folder = _local(path)
-    if folder.exists() and not folder.is_dir():
+    _check_folder(storage_at(path), path)
+
+
+def _check_folder(storage: Storage, path: str | Path) -> None:
+    kind = storage.kind()
+    if kind == "file":
         raise InputError(f"{str(path)!r} is a file; a store is a folder")
-    if not folder.is_dir() or (folder / "manifest.json").is_file():
+    if kind == "absent" or storage.has_file("manifest.json"):
         return
     # A run killed while it made the store leaves these, and no manifest.
-    begun = {"genome.jsonl", "genome.jsonl.part", "manifest.json.part", "shards"}
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in begun)
-    if (folder / "shards").is_dir() and any((folder / "shards").iterdir()):
+    foreign = [name for name in storage.names() if not _BEGUN.fullmatch(name)]
+    if storage.names("shards"):
         foreign.append("shards")
     # Another process may have made the store between the two looks.
-    if foreign and not (folder / "manifest.json").is_file():
+    if foreign and not storage.has_file("manifest.json"):
         raise InputError(
             f"folder {str(path)!r} is not a pyphylo store and not empty (it holds {foreign[0]!r}); "
             "name another folder"
         )
-
-
-def _local(path: str | Path) -> Path:
-    """The folder; an address would become one of a strange name in the working folder."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(path)):
-        raise InputError(
-            f"store {str(path)!r} is an address; a store is a folder: mount it, or sample into a "
-            "folder and copy that"
-        )
-    return Path(path)
-
-
-@dataclass(frozen=True)
-class _Metadata:
-    identity: ModelIdentity
-    facts: Mapping[str, Any]
-
-
-def _read_metadata(path: Path) -> _Metadata:
-    try:
-        return _parse_metadata(path, pq.read_schema(str(path)))
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from None
-
-
-def _parse_metadata(path: Path, schema: Any) -> _Metadata:
-    try:
-        metadata = json.loads((schema.metadata or {})[b"pyphylo"])
-        if metadata["format"] != _FORMAT or metadata["version"] not in _VERSIONS:
-            raise _damaged(path, "it is of another version")
-        return _Metadata(ModelIdentity(**metadata["identity"]), metadata["facts"])
-    except FileFormatError:
-        raise
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, why: object) -> FileFormatError:
-    reason = " ".join(str(why).split())
-    return FileFormatError(f"shard {str(path)!r} is damaged ({reason}): delete it and sample again")
 
 
 def _slug(name: str) -> str:
@@ -455,8 +459,3 @@ def _difference(ours: Genome, theirs: Genome) -> str:
     pairs: Sequence[tuple[Any, Any]] = list(zip(ours, theirs, strict=True))
     gene = next(a[0] for a, b in pairs if a != b)
     return f"they differ from gene {gene!r} on"
-
-
-def _json_bytes(value: object) -> bytes:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
-    return (text + "\n").encode("utf-8", "backslashreplace")

@@ -417,6 +417,22 @@ def test_an_unfinished_model_goes_on_where_it_was(faults, cut, tmp_path):
     assert not journal.parent.exists()
 
 
+def test_what_is_unfinished_of_a_store_at_an_address_is_kept_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    address = f"memory://{tmp_path.name}/store"
+    with serving(Stub([fails_after(4)])) as server:
+        settings = {"n_probes": PROBES, "backend": "openai", "base_url": server.url}
+        with pytest.raises(WorkError, match="403"):
+            pp.sample(["m"], GENOME, store=address, concurrency=1, **settings)
+        assert len(list((tmp_path / "cache").glob("pyphylo/stores/*/store.unfinished/*"))) == 1
+        server.faults = []
+        server.requests.clear()
+        store = pp.sample(["m"], GENOME, store=address, concurrency=1, **settings)
+    assert len(server.requests) == 2
+    assert texts_of(store) == expected()
+    assert not store.beside(".unfinished").exists()
+
+
 def test_nothing_is_left_of_a_model_that_never_answered(tmp_path):
     with serving(Stub([fails_after(0)])) as server, pytest.raises(WorkError, match=r"403: .*gone"):
         sampled(server, tmp_path)

@@ -60,7 +60,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def sample(models: dict[str, Path], store: Path, **options: Any) -> pp.SampleStore:
+def sample(models: dict[str, Path], store: Path | str, **options: Any) -> pp.SampleStore:
     return pp.sample(
         {name: str(path) for name, path in models.items()},
         GENOME, store=store, **{**BACKEND, **options},
@@ -95,6 +95,26 @@ def test_a_killed_worker_leaves_no_trace(tmp_path):
     sample(models, tmp_path / "single")
     assert contents(tmp_path / "s") == contents(tmp_path / "single")
     assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_store_at_an_address_is_the_same(tmp_path, monkeypatch):
+    """No file of it is on the driver's side: workers put shards there, and one is killed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    models = {f"m{i}": model(tmp_path, f"m{i}", pause=0.05) for i in range(4)}
+    killed: list[int] = []
+
+    def kill_once(event: dict[str, Any]) -> None:
+        if event["event"] == "genes" and event["done"] < len(GENOME) and not killed:
+            killed.append(attempts(models[event["model"]])[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    address = (tmp_path / "s").as_uri()
+    with pytest.warns(pp.PyphyloWarning, match="its worker was lost"):
+        found = sample(models, address, engine="ray", on_event=kill_once)
+    assert found.path == address
+    assert found.models == tuple(sorted(models))
+    sample(models, tmp_path / "single")
+    assert contents(tmp_path / "s") == contents(tmp_path / "single")
 
 
 def last_of_each_kind(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

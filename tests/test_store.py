@@ -255,15 +255,3 @@ def test_real_completions(shared_data, tmp_path):
     S = pp.nei_similarity(table, estimator="unbiased")
     off = S.values[~np.eye(58, dtype=bool)]
     assert ((off >= 0) & (off < 1.2)).all()
-
-
-@pytest.mark.parametrize("address", ["s3://bucket/store", "memory://store"])
-def test_an_address_is_no_folder(address, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for make in (
-        lambda: pp.SampleStore.open(address),
-        lambda: pp.SampleStore.open_or_create(address, pp.Genome.default(), {}),
-    ):
-        with pytest.raises(pp.InputError, match=f"'{address}' is an address"):
-            make()
-    assert not list(tmp_path.iterdir())

@@ -44,9 +44,9 @@ def opened(monkeypatch):
     names = []
     read = SampleStore._read_shard
 
-    def noted(self, path, **options):
+    def noted(self, path, source, **options):
         names.append(path.name.rpartition("-")[0].rpartition("-")[0])
-        return read(self, path, **options)
+        return read(self, path, source, **options)
 
     monkeypatch.setattr(SampleStore, "_read_shard", noted)
     return names
@@ -129,8 +129,8 @@ def test_any_history_of_a_store(tmp_path_factory, steps):
     for name, texts in steps:
         if texts is not None:
             say(store, name, *texts)
-        elif (path := store._find(name)) is not None:
-            path.unlink()
+        elif (found := store._find(name)) is not None:
+            (store.path / "shards" / found[0]).unlink()
         same(store)
 
 

@@ -32,7 +32,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="a model of the store; or a hub id, folder or GGUF file, which is sampled first "
         "(label=MODEL renames)",
     )
-    parser.add_argument("--store", required=True, metavar="DIR")
+    parser.add_argument(
+        "--store",
+        required=True,
+        metavar="DIR",
+        help="a folder, or an address such as s3://bucket/store",
+    )
     parser.add_argument(
         "--estimator", choices=("plugin", "unbiased"), default="plugin", help="default plugin"
     )

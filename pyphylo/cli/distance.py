@@ -22,7 +22,9 @@ def add_parser(commands: Any, name: str) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help="the distance matrix of a store"
     )
-    parser.add_argument("store", metavar="STORE")
+    parser.add_argument(
+        "store", metavar="STORE", help="a folder, or an address such as s3://bucket/store"
+    )
     parser.add_argument(
         "-o", "--output", required=True, metavar="FILE", help=".npz .npy .phy .csv .tsv .parquet"
     )

@@ -179,8 +179,9 @@ def _info(args: argparse.Namespace) -> Outcome:
     from pathlib import Path
 
     from pyphylo._gene_diversity import gene_diversity, recorded_diversity
+    from pyphylo._storage import is_address
 
-    if Path(args.genome).is_dir():
+    if is_address(args.genome) or Path(args.genome).is_dir():
         from pyphylo._table_cache import cached_table
         from pyphylo.alleles import AlleleRule
         from pyphylo.store import SampleStore

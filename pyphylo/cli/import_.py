@@ -18,7 +18,12 @@ def add_parser(commands: Any, name: str) -> None:
         description='Import JSON lines {"model": …, "gene": …, "completion": …}, plain or gzipped.',
     )
     parser.add_argument("completions", metavar="FILE")
-    parser.add_argument("--store", required=True, metavar="DIR")
+    parser.add_argument(
+        "--store",
+        required=True,
+        metavar="DIR",
+        help="a folder, or an address such as s3://bucket/store",
+    )
     parser.add_argument("--genome", metavar="G", help="the prompts, where they are known")
     add_json(parser)
     parser.set_defaults(run=_run)

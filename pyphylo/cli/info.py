@@ -23,6 +23,7 @@ _LIBRARIES = [
     "torch",
     "transformers",
     "gguf",
+    "fsspec",
     "scikit-bio",
     "biopython",
     "networkx",

@@ -23,7 +23,12 @@ def add_parser(commands: Any, name: str) -> None:
         epilog="example: pyphylo sample gpt2 'EleutherAI/pythia-70m@step*' my=out/ --store store",
     )
     add_models(parser)
-    parser.add_argument("--store", required=True, metavar="DIR")
+    parser.add_argument(
+        "--store",
+        required=True,
+        metavar="DIR",
+        help="a folder, or an address such as s3://bucket/store",
+    )
     parser.add_argument(
         "--shard", metavar="I/N", help="only the I-th of N parts of the models; may share a store"
     )

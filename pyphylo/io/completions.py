@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pyphylo._names import clean_text
+from pyphylo._storage import storage_at
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity
@@ -114,8 +115,9 @@ def import_completions(
     path : path
         JSON lines, plain or gzipped. Ragged is fine: any number of probes, genes
         missing.
-    store : path
-        A folder: absent, empty, or a store of completions imported earlier.
+    store : path or str
+        A folder, or an address that fsspec knows: absent, empty, or a store of
+        completions imported earlier.
     genome : Genome, optional
         The prompts, where known. By default the store's, or for a new store
         the genes of the file with unknown prompts.
@@ -157,7 +159,7 @@ def import_completions(
 def _genome_for(genes: list[str], store: str | Path, genome: Genome | None) -> Genome:
     if genome is not None:
         return genome
-    if (Path(store) / "manifest.json").is_file():
+    if storage_at(store).has_file("manifest.json"):
         return SampleStore.open(store).genome
     return Genome(genes, [None] * len(genes))
 

@@ -83,12 +83,10 @@ def _sample_one(
     population = sampler.sample(store.genome, config, partial(reporter.advance, name))
     # Two may be at one model where a cluster took a worker for lost that was not.
     with store.locked():
-        here = not is_stored(store, sampler)
-        if here:
-            store.write(sampler.identity, population)
+        here = not is_stored(store, sampler) and store.keep(sampler.identity, population)
     shard = store.shard_name(sampler.identity)
     if here:
-        _log(store.path, shard, started)
+        _log(store.beside(".log"), shard, started)
     reporter.done(name, shard, here=here)
 
 
@@ -127,7 +125,7 @@ def is_stored(store: SampleStore, sampler: Sampler) -> bool:
     return store.has(sampler.identity)
 
 
-def _log(store: Path, shard: str, started: float) -> None:
+def _log(path: Path, shard: str, started: float) -> None:
     """What a store must not hold: when, where and how fast. Beside it, in ``STORE.log``."""
     row = {
         "shard": shard,
@@ -137,9 +135,9 @@ def _log(store: Path, shard: str, started: float) -> None:
         "pid": os.getpid(),
         "pyphylo": __version__,
     }
-    folder = store.resolve()
     try:
-        with folder.with_name(folder.name + ".log").open("a", encoding="utf-8") as handle:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(row) + "\n")
     except OSError:
         pass  # a log that cannot be written stops no work

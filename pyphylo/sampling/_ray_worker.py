@@ -46,7 +46,8 @@ class Errand:
     Attributes
     ----------
     store, folder : str
-        The store and the working folder, absolute paths on the shared file system.
+        The store and the working folder, absolute paths on the shared file system; the
+        store may be an address.
     genome : str
         Digest of the store's genome.
     backend, target : str
@@ -123,7 +124,7 @@ def _opened(errand: Errand) -> SampleStore:
 def _not_shared(errand: Errand, why: str) -> WorkError:
     return WorkError(
         f"worker {platform.node()!r} does not see the store at {errand.store!r} ({why}): put it on "
-        "a file system that all machines of the cluster share"
+        "a file system that all machines of the cluster share, or at an address"
     )
 
 

@@ -196,12 +196,12 @@ class RequestSampler(Protocol):
 
 
 def announce_requests(
-    samplers: Iterable[object], genome: Genome, config: SamplingConfig, store: Path
+    samplers: Iterable[object], genome: Genome, config: SamplingConfig, unfinished: Path
 ) -> None:
     """Say on stderr what the models behind servers will cost, and put them on one budget.
 
     Models that need no server are passed over. What they have when they are cut short is
-    kept in ``STORE.unfinished``.
+    kept in the folder `unfinished`.
 
     Raises
     ------
@@ -212,9 +212,8 @@ def announce_requests(
     asking = [sampler for sampler in samplers if isinstance(sampler, RequestSampler)]
     if not asking:
         return
-    folder = store.resolve()
     for sampler in asking:
-        sampler.keep_in(folder.with_name(folder.name + ".unfinished"))
+        sampler.keep_in(unfinished)
     total = sum((sampler.estimate(genome, config) for sampler in asking), Estimate())
     line = f"{len(asking)} models: {total.text(asking[0].prices)}"
     limit = asking[0].max_requests

@@ -237,7 +237,7 @@ class Cluster:
             When a worker cannot do any model at all.
         """
         errand = Errand(
-            str(store.path.resolve()),
+            store.address,
             str(Path.cwd()),
             store.genome.digest,
             config,
@@ -434,7 +434,7 @@ class _Run:
         shard, here, host = details
         if name not in self._tokens:  # who kept the messages was lost: this is the first we hear
             self._begin(name)
-        if not (self._store.path / "shards" / shard).is_file():
+        if not self._store.has_shard(shard):
             self._fail(name, f"its shard was written by {host!r}, and is not in the store here")
             return
         self._reporter.done(name, shard, here=here)

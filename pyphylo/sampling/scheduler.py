@@ -108,8 +108,9 @@ def sample(
         stored model needs another seed (and so another store).
     genome : Genome, optional
         The mathematics genome that ships with pyphylo, by default.
-    store : path
-        A folder: absent, empty, or a store of this genome and configuration.
+    store : path or str
+        A folder, or an address that fsspec knows (``s3://…``): absent, empty, or a store
+        of this genome and configuration.
     n_probes, mode, temperature, chars, max_new_tokens, seed, chat, min_mass, max_nodes
         See `SamplingConfig`.
     backend : str
@@ -202,12 +203,13 @@ def sample(
 
         check_samplers(samplers)
     opened = SampleStore.open_or_create(store, genome, config.to_dict())
-    missing = in_order([each for each in samplers if not is_stored(opened, each)])
+    with opened.looked_through():
+        missing = in_order([each for each in samplers if not is_stored(opened, each)])
     if not resume and len(missing) < len(samplers):
         raise InputError(
             f"store {str(store)!r} holds some of these models already, and resume=False"
         )
-    announce_requests(missing, opened.genome, config, opened.path)
+    announce_requests(missing, opened.genome, config, opened.beside(".unfinished"))
     with _cluster(missing, ray_options, device) as cluster, closing(ProgressBar()) as bar:
         reporter = Reporter([bar] if on_event is None else [bar, on_event], len(genome))
         reporter.plan(

@@ -1,0 +1,166 @@
+"""One shard of a store as a Parquet file: rows, and in its footer what they are."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pyphylo._populations import format_version, schema_of, table_columns
+from pyphylo._version import __version__
+from pyphylo.errors import FileFormatError
+from pyphylo.sampling.base import ModelIdentity
+
+__all__ = [
+    "FORMAT",
+    "VERSIONS",
+    "Shard",
+    "ShardNote",
+    "json_bytes",
+    "read_metadata",
+    "read_shard",
+    "shard_bytes",
+]
+
+FORMAT = "pyphylo-store"
+VERSIONS = (1, 2)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One model's population as stored.
+
+    Parameters
+    ----------
+    identity : ModelIdentity
+    facts : mapping
+        What the sampler found worth keeping (first token ids, BOS).
+    table : pyarrow.Table
+        Columns gene (int32, position in the genome), probe (int32),
+        completion (string), in that order of rows; or, with probabilities,
+        gene, completion, probability (float64), draws (int32), undecided and
+        pruned (float64).
+    """
+
+    identity: ModelIdentity
+    facts: Mapping[str, Any]
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class ShardNote:
+    """What a shard's footer says of it."""
+
+    identity: ModelIdentity
+    facts: Mapping[str, Any]
+
+
+def shard_bytes(
+    identity: ModelIdentity,
+    table: pa.Table,
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+    genome: str,
+) -> bytes:
+    """The file of a shard: the same bytes for the same population, whenever and wherever.
+
+    Parameters
+    ----------
+    genome : str
+        The genome's digest.
+    """
+    metadata = {
+        "format": FORMAT,
+        "version": format_version(config),
+        "pyphylo": __version__,
+        "identity": identity.to_dict(),
+        "sampling": config,
+        "genome": genome,
+        "facts": dict(facts),
+    }
+    table = table.cast(schema_of(config)).replace_schema_metadata({"pyphylo": json_bytes(metadata)})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def read_shard(
+    path: Path | str, source: Any, config: Mapping[str, Any], genes: int, *, counting_only: bool
+) -> Shard:
+    """A shard, checked.
+
+    Parameters
+    ----------
+    path : Path or str
+        What errors name.
+    source : str or pyarrow.BufferReader
+    genes : int
+        How many the genome has.
+    counting_only : bool
+        Without the columns probe and pruned, completions dictionary-encoded.
+
+    Raises
+    ------
+    FileFormatError
+        When it is damaged.
+    """
+    try:
+        with pq.ParquetFile(
+            source, read_dictionary=["completion"] if counting_only else None
+        ) as handle:
+            schema = handle.metadata.schema.to_arrow_schema()
+            expected = schema_of(config)
+            if not schema.equals(expected):
+                raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
+            note = _parse_metadata(path, schema)
+            table = handle.read(
+                columns=table_columns(config) if counting_only else None,
+                use_threads=False,
+            )
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+    if any(c.null_count for c in table.columns):
+        raise _damaged(path, "it holds nulls")
+    column = table.column("gene")
+    limits = (pc.min(column).as_py(), pc.max(column).as_py())
+    if len(column) and not 0 <= limits[0] <= limits[1] < genes:
+        raise _damaged(path, "a gene outside the genome")
+    return Shard(note.identity, note.facts, table)
+
+
+def read_metadata(path: Path | str, source: Any) -> ShardNote:
+    """What the footer says; of the file only that is read."""
+    try:
+        return _parse_metadata(path, pq.read_schema(source))
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _parse_metadata(path: Path | str, schema: Any) -> ShardNote:
+    try:
+        metadata = json.loads((schema.metadata or {})[b"pyphylo"])
+        if metadata["format"] != FORMAT or metadata["version"] not in VERSIONS:
+            raise _damaged(path, "it is of another version")
+        return ShardNote(ModelIdentity(**metadata["identity"]), metadata["facts"])
+    except FileFormatError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path | str, why: object) -> FileFormatError:
+    reason = " ".join(str(why).split())
+    return FileFormatError(f"shard {str(path)!r} is damaged ({reason}): delete it and sample again")
+
+
+def json_bytes(value: object) -> bytes:
+    """JSON as a store holds it: keys sorted, any text."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
+    return (text + "\n").encode("utf-8", "backslashreplace")

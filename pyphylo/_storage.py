@@ -1,0 +1,264 @@
+"""Where a store's files are: a folder of this machine, or an address that fsspec knows.
+
+A store is small files in one folder and its folder ``shards``. Files are replaced whole; a
+reader sees the old one or the new one. `LocalStorage` is a folder, with a lock and with what
+belongs to the store but not into it (log, tables, unfinished answers) beside it.
+`pyphylo._remote_storage.RemoteStorage` is an address.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pyphylo._files import atomic_write_bytes, read_bytes
+from pyphylo.errors import InputError, WorkError
+
+__all__ = ["Kind", "LocalStorage", "Stamp", "Storage", "StorageError", "is_address", "storage_at"]
+
+Kind = Literal["absent", "file", "folder"]
+
+Stamp = list[Any]
+"""What tells one version of a file from another; plain JSON."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""Two letters at least: one is a drive."""
+_LOCK_SECONDS = 120
+
+
+class StorageError(WorkError, OSError):
+    """A store's files cannot be reached or written; no model's fault."""
+
+
+class Storage(Protocol):
+    """A folder of files. Names are relative to it, with ``/`` between their parts."""
+
+    @property
+    def place(self) -> Path | str:
+        """The folder or address, as the caller gave it."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The same for any process, whatever its working folder."""
+        ...
+
+    def full(self, name: str) -> Path | str:
+        """Where a file is."""
+        ...
+
+    def beside(self, suffix: str) -> Path:
+        """A local path for what belongs to the store but not into it. Nothing is made there."""
+        ...
+
+    def kind(self) -> Kind:
+        """What there is."""
+        ...
+
+    def has_file(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        ...
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names in a folder, sorted, without the folder's own; none where it is absent."""
+        ...
+
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        """The Parquet files of a folder, by their names in it."""
+        ...
+
+    def read(self, name: str, what: str) -> bytes:
+        """A file; `what` says what it should be.
+
+        Raises
+        ------
+        InputError
+            When there is none.
+        """
+        ...
+
+    def footers(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """Parquet files one after the other, as `pyarrow.parquet.read_schema` takes them."""
+        ...
+
+    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """Parquet files one after the other, as `pyarrow.parquet.ParquetFile` takes them."""
+        ...
+
+    def make(self) -> None:
+        """Make the folder and its ``shards``, where folders are made."""
+        ...
+
+    def put(self, name: str, data: bytes, *, replace: bool = True) -> bool:
+        """Write a file whole, or leave what was there; False: a file was, and was to stay."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file, which may be gone already."""
+        ...
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep out other processes that ask for this lock, where there is such a thing.
+
+        Raises
+        ------
+        WorkError
+            When another holds it for two minutes.
+        """
+        ...
+
+    @property
+    def locks(self) -> bool:
+        """Whether `lock` keeps anyone out."""
+        ...
+
+    def held_still(self) -> AbstractContextManager[None]:
+        """Take a folder's names for the same from the first look on, where a look is dear."""
+        ...
+
+
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether it has a scheme, such as ``s3://``; the drive in ``C:/x`` is none."""
+    return _ADDRESS.match(str(path)) is not None
+
+
+def storage_at(path: str | os.PathLike[str]) -> Storage:
+    """The storage of a folder or an address.
+
+    Raises
+    ------
+    InputError
+        When it is an address that cannot be used, or needs a package that is missing.
+    """
+    text = str(path)
+    if is_address(text):
+        from pyphylo._remote_storage import RemoteStorage
+
+        return RemoteStorage(text)
+    _refuse_mangled(text)
+    return LocalStorage(Path(path))
+
+
+def _refuse_mangled(text: str) -> None:
+    """Refuse what would become a folder of a strange name in the working folder."""
+    if re.match(r"[a-z0-9]+::", text) and "://" in text:
+        raise InputError(f"store {text!r} chains addresses; name the last of them alone")
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):/[^/]", text)
+    if scheme and not Path(f"{scheme[1]}:").exists():
+        raise InputError(
+            f"store {text!r} is an address that lost a slash (a Path takes one away): pass "
+            f"{scheme[1]}:// as a str, or ./{text} for a folder of that name"
+        )
+
+
+class LocalStorage:
+    """A folder of a file system.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    locks = True
+
+    def __init__(self, folder: Path) -> None:
+        self.place = folder
+
+    @property
+    def address(self) -> str:
+        """The absolute path, links followed."""
+        return str(self.place.resolve())
+
+    def full(self, name: str) -> Path:
+        """Where a file is."""
+        return self.place / name
+
+    def beside(self, suffix: str) -> Path:
+        """``STORE`` and the suffix."""
+        folder = self.place.resolve()
+        return folder.with_name(folder.name + suffix)
+
+    def kind(self) -> Kind:
+        """What there is."""
+        if self.place.is_dir():
+            return "folder"
+        return "file" if self.place.exists() else "absent"
+
+    def has_file(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return (self.place / name).is_file()
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names in a folder, sorted; none where it is absent."""
+        try:
+            with os.scandir(self.place / folder) as entries:
+                return sorted(entry.name for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        """Size, time of change in nanoseconds and inode of each Parquet file."""
+        found: dict[str, Stamp] = {}
+        path = self.place / folder
+        if not path.is_dir():
+            return found
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name.endswith(".parquet"):
+                    state = entry.stat()
+                    found[entry.name] = [state.st_size, state.st_mtime_ns, state.st_ino]
+        return found
+
+    def read(self, name: str, what: str) -> bytes:
+        """A file's bytes."""
+        return read_bytes(self.place / name, what)
+
+    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """The files' paths, absolute: a relative one such as ``s3:x`` pyarrow takes for a URI."""
+        folder = self.place.absolute()
+        return ((name, str(folder / name)) for name in names)
+
+    footers = sources
+
+    def make(self) -> None:
+        """Make the folder and its ``shards``."""
+        (self.place / "shards").mkdir(parents=True, exist_ok=True)
+
+    def put(self, name: str, data: bytes, *, replace: bool = True) -> bool:
+        """Write a temporary file beside it and rename; who does not replace holds the lock."""
+        target = self.place / name
+        if not replace and target.exists():
+            return False
+        target.parent.mkdir(exist_ok=True)
+        atomic_write_bytes(target, data)
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file, which may be gone already."""
+        (self.place / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Let one process at a time write; the lock is a file beside the store."""
+        from filelock import FileLock, Timeout
+
+        lock = self.beside(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock, timeout=_LOCK_SECONDS):
+                yield
+                # Whoever waits holds the file open and looks again: it is of no more use.
+                lock.unlink(missing_ok=True)
+        except Timeout:
+            raise WorkError(
+                f"store {str(self.place)!r} is being written by another process for "
+                f"{_LOCK_SECONDS} s: if there is none, delete {str(lock)!r}"
+            ) from None
+
+    def held_still(self) -> AbstractContextManager[None]:
+        """A look costs little here."""
+        return nullcontext()
