@@ -169,6 +169,7 @@ def compare_to_file(
     condensed: bool,
     claim: Callable[[int], None],
 ) -> bool: ...
+
 class PackedComparison:
     def __init__(
         self,

@@ -10,7 +10,7 @@ import socket
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError, PyphyloError, PyphyloWarning, WorkError
@@ -229,7 +229,7 @@ class RayCluster:
             ray.cancel(task, force=True)
 
 
-def raise_cause(error: Any) -> None:
+def raise_cause(error: Any) -> NoReturn:
     """Raise what a task raised: as it is where it speaks for itself.
 
     Parameters
