@@ -113,7 +113,8 @@ def sample(
     backend : str
         A registered backend.
     device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"spread"`` lays a model
+        too large for one GPU over all of them, then the CPU's memory.
     resume : bool
         Go on with a store that already holds shards; False refuses it.
     strict : bool
@@ -205,13 +206,14 @@ def sample(
         raise InputError(
             f"store {str(store)!r} holds some of these models already, and resume=False"
         )
-    announce_requests(missing, opened.genome, config, opened.path)
+    estimate = announce_requests(missing, opened.genome, config, opened.path)
     with _cluster(missing, ray_options, device) as cluster, closing(ProgressBar()) as bar:
         reporter = Reporter([bar] if on_event is None else [bar, on_event], len(genome))
         reporter.plan(
             [sampler.identity.name for sampler in missing],
             stored=len(samplers) - len(missing),
             shard=None if part is None else str(part),
+            estimate=estimate,
             store=str(opened.path),
             sampling=opened.config,
         )
@@ -266,7 +268,7 @@ def _cluster(
     """Where to sample; None for this process, and where there is nothing to do."""
     if options is None or not samplers:
         return nullcontext()
-    return connected(options, wants_gpu=device in ("auto", "cuda"))
+    return connected(options, wants_gpu=device in ("auto", "cuda", "spread"))
 
 
 def _find(
