@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_pieces_are_whole_strips_and_all_rows(rows, columns, slots, kind):
     assert all(n <= share or e - b <= STRIP for n, (b, e) in zip(items, pieces, strict=True))
 
 
-def test_an_array_that_is_not_of_the_rows_is_refused():
+def test_what_is_not_of_the_rows_is_refused():
     table = drawn_table(5, 2 * STRIP, 3, 50, 8)
     packed = call_of().packed(table._core, lambda _: None)
     items = row_items(call_of(), 2 * STRIP, 0, STRIP)
@@ -104,6 +105,8 @@ def test_an_array_that_is_not_of_the_rows_is_refused():
     for out in (np.empty(items - 1), np.empty(items, np.float32), np.empty(2 * items)[::2], frozen):
         with pytest.raises(ValueError, match="out must be writeable"):
             packed.compute(0, STRIP, 1, out)
+    with pytest.raises(TypeError, match="similarities and distances"):
+        replace(call_of(), quantity="numerator").packed(table._core, lambda _: None)
     for rows in [(1, STRIP), (0, STRIP + 1), (STRIP, 0), (0, 3 * STRIP)]:
         with pytest.raises(ValueError, match="whole strips"):
             packed.compute(*rows, 1, np.empty(items))

@@ -69,6 +69,9 @@ std::unique_ptr<PackedComparison> make_packed(const AlleleTable& table, Estimato
                                               std::int64_t split, bool twice, int threads,
                                               Quantity quantity, double floor, bool single,
                                               const py::function& claim) {
+    if (quantity == Quantity::numerator) {
+        throw py::type_error("rows are computed of similarities and distances");
+    }
     Pairs pairs = pairs_of(table, split);
     pairs.symmetric = pairs.symmetric && !twice;
     const Output output{
