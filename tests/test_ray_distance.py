@@ -196,6 +196,23 @@ def test_the_command_writes_the_local_file(tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_an_interrupted_call_leaves_a_cluster_that_stays_as_it_was(table, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    local = quiet(pp.nei_distance, table, condensed=True)
+    monkeypatch.setattr(_ray_strips, "_put", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        quiet(pp.nei_distance, table, condensed=True, engine="ray")
+    deadline = time.monotonic() + 10
+    while workers(os.getpid()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert workers(os.getpid()) == []
+    monkeypatch.undo()
+    again = quiet(pp.nei_distance, table, condensed=True, engine="ray")
+    assert same_bits(again.stored, local.stored)
+
+
 INTERRUPTED = """
 import sys, pyphylo as pp
 from drawn_tables import drawn_table
