@@ -22,6 +22,7 @@ from pyphylo.errors import InputError, PyphyloWarning
 if TYPE_CHECKING:
     import torch
 
+    from pyphylo._ray_cluster import RayOptions
     from pyphylo.alleles import AlleleTable
 
 __all__ = [
@@ -59,6 +60,8 @@ class Comparison:
     quantity : {"similarity", "distance"}
     floor : float
         Of distances.
+    ray : RayOptions or None
+        Of the cluster that computes; None: this process does.
     """
 
     table: AlleleTable
@@ -72,6 +75,7 @@ class Comparison:
     max_memory: int | None
     device: torch.device | None
     floor: float = 0.0
+    ray: RayOptions | None = None
 
     @classmethod
     def checked(
@@ -87,6 +91,7 @@ class Comparison:
         out: Output,
         max_memory: int | str | None,
         device: Any,
+        ray: RayOptions | None,
         floor: float = 0.0,
     ) -> Comparison:
         """A comparison of arguments as users give them; InputError where one cannot be."""
@@ -97,6 +102,10 @@ class Comparison:
                 raise InputError("the allele table has no models")
         if not isinstance(estimator, str) or estimator not in ESTIMATORS:
             raise InputError(f"unknown estimator {estimator!r}; known: 'plugin', 'unbiased'")
+        if ray is not None and device != "cpu":
+            raise InputError(
+                f"device {device!r} is of engine 'local': Ray's workers multiply on their CPUs"
+            )
         if condensed and other is not None:
             raise InputError("a condensed result is half of a square one: leave out `other`")
         n_threads = whole_number(n_threads, "n_threads", 0)
@@ -120,6 +129,7 @@ class Comparison:
             limit,
             _gpu(device),
             floor,
+            ray,
         )
 
     @property
@@ -144,6 +154,10 @@ class Comparison:
         if self.estimator == "unbiased":
             core = usable_cells(joined, stacklevel)
         self._claim(0)
+        if self.ray is not None:
+            from pyphylo._ray_strips import compared
+
+            return compared(core, self, self.ray)
         if isinstance(self.out, Path):
             return self._into_file(core, self.out)
         values = np.empty(self.shape, self.dtype) if self.out is None else self.out
@@ -269,6 +283,8 @@ def with_known(comparison: Comparison, known: Any, wanted: type[LabelledMatrix])
     table, other = comparison.table, comparison.other
     if not isinstance(known, wanted):
         raise InputError(f"known must be a {wanted.__name__}, not {type(known).__name__}")
+    if comparison.ray is not None:
+        raise InputError("with known values little is left to compute: leave out engine='ray'")
     if other is not None:
         raise InputError("known values are of all pairs of one table: leave out `other`")
     if known.dtype.itemsize < comparison.dtype.itemsize:

@@ -177,6 +177,30 @@ def compare_to_file(
     condensed: bool,
     claim: Callable[[int], None],
 ) -> bool: ...
+
+class PackedComparison:
+    def __init__(
+        self,
+        table: AlleleTable,
+        estimator: Estimator,
+        split: int,
+        twice: bool,
+        threads: int,
+        quantity: Quantity,
+        floor: float,
+        single: bool,
+        claim: Callable[[int], None],
+    ) -> None: ...
+    def compute(
+        self,
+        begin: int,
+        end: int,
+        threads: int,
+        out: NDArray[np.float64] | NDArray[np.float32],
+    ) -> bool: ...
+
+STRIP_ROWS: int
+
 def plan_similarity(
     table: AlleleTable, split: int, threads: int, twice: bool
 ) -> dict[str, Any]: ...

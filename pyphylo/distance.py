@@ -11,6 +11,7 @@ from pyphylo import _core
 from pyphylo._compare import Comparison, Output, named_result, with_known
 from pyphylo._matrix import LabelledMatrix
 from pyphylo._memory import require_memory
+from pyphylo._ray_cluster import ray_options
 from pyphylo._rectangular import RectangularMatrix
 from pyphylo._version import __version__
 from pyphylo.errors import InputError
@@ -80,6 +81,10 @@ def nei_distance(
     max_memory: int | str | None = None,
     device: str = "cpu",
     known: DistanceMatrix | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+    num_cpus: float | None = None,
+    max_retries: int | None = None,
 ) -> Any:
     """Nei's genetic distance ``D = -log(max(S, floor))``.
 
@@ -99,6 +104,8 @@ def nei_distance(
     known : DistanceMatrix, optional
         Of some of the table's models, by the same estimator and floor: only
         pairs that it does not have are computed.
+    engine, ray_address, num_cpus, max_retries
+        As in `nei_similarity`: workers of a Ray cluster compute the rows.
 
     Returns
     -------
@@ -113,8 +120,10 @@ def nei_distance(
     """
     if isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 < floor <= 1:
         raise InputError(f"floor must be above 0 and at most 1, not {floor!r}")
+    options = ray_options(engine, address=ray_address, num_cpus=num_cpus, max_retries=max_retries)
     if isinstance(table_or_S, (SimilarityMatrix, RectangularSimilarity)):
-        if other is not None or condensed or any(x is not None for x in (dtype, out, known)):
+        given = (other, dtype, out, known, options)
+        if condensed or any(x is not None for x in given):
             raise InputError("of similarities, distances have the same layout and type")
         return _of_similarities(table_or_S, float(floor))
     comparison = Comparison.checked(
@@ -128,6 +137,7 @@ def nei_distance(
         out=out,
         max_memory=max_memory,
         device=device,
+        ray=options,
         floor=float(floor),
     )
     if known is not None:

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 
 from pyphylo._compare import Comparison, Output, named_result, with_known
 from pyphylo._matrix import LabelledMatrix
+from pyphylo._ray_cluster import ray_options
 from pyphylo._rectangular import RectangularMatrix
 from pyphylo._version import __version__
 
@@ -58,6 +59,10 @@ def nei_similarity(
     max_memory: int | str | None = None,
     device: str = "cpu",
     known: SimilarityMatrix | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+    num_cpus: float | None = None,
+    max_retries: int | None = None,
 ) -> Any:
     r"""Nei's genetic identity between models.
 
@@ -93,6 +98,12 @@ def nei_similarity(
     known : SimilarityMatrix, optional
         Of some of the table's models, by the same estimator: only pairs that it
         does not have are computed.
+    engine : {"local", "ray"}
+        ``"ray"``: workers of a Ray cluster compute the rows, with the bits of a local call.
+        `n_threads` is then of a worker (0: the cores that it takes), and `max_memory`
+        of this process and of each worker.
+    ray_address, num_cpus, max_retries
+        Of the engine ``"ray"``, see `pyphylo._ray_cluster.RayOptions`.
 
     Returns
     -------
@@ -110,7 +121,7 @@ def nei_similarity(
     MemoryError
         When the work or the result would not fit, with the number of bytes.
     WorkError
-        When a GPU fails the trial of its arithmetic.
+        When a GPU fails the trial of its arithmetic, or a cluster cannot be used.
 
     Notes
     -----
@@ -123,6 +134,7 @@ def nei_similarity(
     allele, 16 an entry, 10 a (gene, allele), and 400 a model and thread. Nei (1972)
     Am. Nat. 106:283; Nei (1978) Genetics 89:583.
     """
+    options = ray_options(engine, address=ray_address, num_cpus=num_cpus, max_retries=max_retries)
     comparison = Comparison.checked(
         table,
         other,
@@ -134,6 +146,7 @@ def nei_similarity(
         out=out,
         max_memory=max_memory,
         device=device,
+        ray=options,
     )
     if known is not None:
         values = with_known(comparison, known, SimilarityMatrix)

@@ -14,8 +14,9 @@ from letters_backend import LettersSampler, attempts
 from tqdm import tqdm
 
 import pyphylo as pp
+from pyphylo._ray_cluster import _check_reachable
 from pyphylo.sampling.events import ProgressBar, Reporter
-from pyphylo.sampling.ray_engine import _check_reachable, _groups
+from pyphylo.sampling.ray_engine import _groups
 from pyphylo.sampling.registry import register_backend
 
 GENOME = pp.Genome.default().head(3)

@@ -1,3 +1,4 @@
+#include <memory>
 #include <string>
 
 #include "bindings.hpp"
@@ -64,6 +65,42 @@ bool compare_to_file(const AlleleTable& table, Estimator estimator, std::int64_t
     return compare(table, pairs, estimator, threads, output, stop_on_signal(), claim_from(claim));
 }
 
+std::unique_ptr<PackedComparison> make_packed(const AlleleTable& table, Estimator estimator,
+                                              std::int64_t split, bool twice, int threads,
+                                              Quantity quantity, double floor, bool single,
+                                              const py::function& claim) {
+    if (quantity == Quantity::numerator) {
+        throw py::type_error("rows are computed of similarities and distances");
+    }
+    Pairs pairs = pairs_of(table, split);
+    pairs.symmetric = pairs.symmetric && !twice;
+    const Output output{
+        .quantity = quantity,
+        .type = single ? Output::Type::float32 : Output::Type::float64,
+        .layout = pairs.symmetric ? Output::Layout::condensed : Output::Layout::matrix,
+        .floor = floor,
+    };
+    const py::gil_scoped_release release;  // the table is immutable
+    return std::make_unique<PackedComparison>(table, pairs, estimator, threads, output,
+                                              stop_on_signal(), claim_from(claim));
+}
+
+/// Fills `out`, which has room for these rows and no more.
+bool compute_rows(const PackedComparison& self, std::int64_t begin, std::int64_t end, int threads,
+                  py::array out) {
+    const bool single = self.output().type == Output::Type::float32;
+    const bool typed =
+        single ? py::isinstance<py::array_t<float>>(out) : py::isinstance<py::array_t<double>>(out);
+    const RowRange rows{.begin = begin, .end = end};
+    if (!typed || out.size() != self.items(rows) || (out.flags() & py::array::c_style) == 0 ||
+        !out.writeable()) {
+        throw py::value_error("out must be writeable, C-ordered and of the rows' type and size");
+    }
+    void* values = out.mutable_data();
+    const py::gil_scoped_release release;  // the caller holds the array
+    return self.compute(rows, values, threads, stop_on_signal());
+}
+
 py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bool twice) {
     Pairs pairs = pairs_of(table, split);
     pairs.symmetric = pairs.symmetric && !twice;
@@ -116,6 +153,13 @@ void register_similarity(py::module_& module) {
                py::arg("split"), py::arg("threads"), py::arg("quantity"), py::arg("floor"),
                py::arg("file"), py::arg("begin"), py::arg("single"), py::arg("condensed"),
                py::arg("claim"));
+    py::class_<PackedComparison>(module, "PackedComparison")
+        .def(py::init(&make_packed), py::arg("table"), py::arg("estimator"), py::arg("split"),
+             py::arg("twice"), py::arg("threads"), py::arg("quantity"), py::arg("floor"),
+             py::arg("single"), py::arg("claim"), py::keep_alive<1, 2>())
+        .def("compute", &compute_rows, py::arg("begin"), py::arg("end"), py::arg("threads"),
+             py::arg("out").noconvert());
+    module.attr("STRIP_ROWS") = kStripRows;
     module.def("plan_similarity", &plan_dict, py::arg("table"), py::arg("split"),
                py::arg("threads"), py::arg("twice"));
     module.def("take_distances", &take_distances, py::arg("values").noconvert(), py::arg("floor"));

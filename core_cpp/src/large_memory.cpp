@@ -13,6 +13,8 @@ namespace phylo {
 
 namespace {
 
+/// A block's end is given in small pages: what is stated of memory counts them.
+constexpr std::size_t kPage = 4096;
 /// Blocks that are kept; more are not worth looking through.
 constexpr std::size_t kPlaces = 32;
 
@@ -61,7 +63,7 @@ void free_block(LargeBlock block) noexcept {
 }  // namespace
 
 LargeBlock take_large(std::size_t bytes) {
-    const std::size_t whole = (bytes + kLargePage - 1) / kLargePage * kLargePage;
+    const std::size_t whole = (bytes + kPage - 1) / kPage * kPage;
     if (const Hold hold; hold) {
         std::size_t best = kept.count;
         for (std::size_t k = 0; k < kept.count; ++k) {

@@ -52,32 +52,36 @@ void write_at(int file, const char* bytes, std::int64_t count, std::int64_t offs
 
 }  // namespace
 
-RowOutput::RowOutput(const AlleleTable& table, const Pairs& pairs, Estimator estimator,
-                     const TableScan& scan, bool integer, const KernelSet& kernels,
-                     const Output& output)
-    : pairs_(pairs), scan_(scan), kernels_(kernels), output_(output) {
-    if (output.quantity == Quantity::numerator) {
-        return;
-    }
+RowTerms::RowTerms(const AlleleTable& table, const Pairs& pairs, Estimator estimator,
+                   const TableScan& scan, bool integer, const KernelSet& kernels) {
     if (integer && !scan.ragged) {
-        terms_ = whole_terms(table, estimator, scan);
+        of_models = whole_terms(table, estimator, scan);
         // A run that has no pair (one model) has no NaN either.
-        found_nan_.store(pairs.count() > 0 &&
-                         std::ranges::any_of(terms_, [](double term) { return !(term > 0.0); }));
+        found_nan = pairs.count() > 0 &&
+                    std::ranges::any_of(of_models, [](double term) { return !(term > 0.0); });
     } else {
-        pair_terms_ = std::make_unique<PairTerms>(table, pairs, estimator, kernels);
+        of_pairs = std::make_unique<PairTerms>(table, pairs, estimator, kernels);
     }
+}
+
+RowOutput::RowOutput(const Pairs& pairs, const TableScan& scan, const RowTerms* terms,
+                     const KernelSet& kernels, const Output& output, std::int64_t begin)
+    : pairs_(pairs),
+      scan_(scan),
+      kernels_(kernels),
+      output_(output),
+      terms_(terms),
+      found_nan_(terms != nullptr && terms->found_nan) {
+    begin_ = offset(begin);
 }
 
 std::int64_t RowOutput::position(std::int64_t row) const noexcept {
-    if (output_.layout == Output::Layout::condensed) {
-        return row * (2 * pairs_.rows() - row - 1) / 2;
-    }
-    return row * pairs_.columns() + first(row);
+    return offset(row) + (output_.layout == Output::Layout::condensed ? 0 : first(row));
 }
 
-std::int64_t RowOutput::strip_begin(std::int64_t row) const noexcept {
-    return output_.layout == Output::Layout::condensed ? position(row) : row * pairs_.columns();
+std::int64_t RowOutput::offset(std::int64_t row) const noexcept {
+    const bool condensed = output_.layout == Output::Layout::condensed;
+    return (condensed ? condensed_items(pairs_, row) : row * pairs_.columns()) - begin_;
 }
 
 template <class Item>
@@ -86,7 +90,7 @@ Item* RowOutput::place(std::int64_t row, Scratch& scratch) const noexcept {
         return static_cast<Item*>(output_.values) + position(row);
     }
     const std::int64_t strip = row / kStripRows * kStripRows;
-    return reinterpret_cast<Item*>(scratch.file_rows.data()) + position(row) - strip_begin(strip);
+    return reinterpret_cast<Item*>(scratch.file_rows.data()) + position(row) - offset(strip);
 }
 
 void RowOutput::begin_strip(std::int64_t row_begin, std::int64_t row_end, Scratch& scratch) const {
@@ -97,8 +101,8 @@ void RowOutput::begin_strip(std::int64_t row_begin, std::int64_t row_end, Scratc
             scratch.file_rows = Buffer<char>(kStripRows * pairs_.columns() * output_.item_bytes());
         }
     }
-    if (pair_terms_) {
-        pair_terms_->begin_strip(row_begin, row_end, scratch.terms);
+    if (terms_ != nullptr && terms_->of_pairs) {
+        terms_->of_pairs->begin_strip(row_begin, row_end, scratch.terms);
     }
 }
 
@@ -110,8 +114,8 @@ void RowOutput::find_values(std::int64_t row, const Sum* numerators, Scratch& sc
     const std::int64_t model = pairs_.row_begin + row;
     double self = 1.0;
     const double* selves = scratch.selves.data();
-    if (pair_terms_) {
-        pair_terms_->products(row, begin, scratch.terms, scratch.selves.data());
+    if (terms_->of_pairs) {
+        terms_->of_pairs->products(row, begin, scratch.terms, scratch.selves.data());
         if (std::any_of(selves, selves + count, [](double product) { return !(product > 0.0); })) {
             // The diagonal of a square call is 1 whatever the product.
             const std::int64_t own = pairs_.one_side() ? row - begin : -1;
@@ -122,8 +126,8 @@ void RowOutput::find_values(std::int64_t row, const Sum* numerators, Scratch& sc
             }
         }
     } else {
-        self = terms_[index(model)];
-        selves = terms_.data() + pairs_.column_begin + begin;
+        self = terms_->of_models[index(model)];
+        selves = terms_->of_models.data() + pairs_.column_begin + begin;
     }
     if constexpr (std::is_same_v<Sum, std::int32_t>) {
         kernels_.identities_i32(numerators + begin, count, self, selves, values);
@@ -195,8 +199,8 @@ void RowOutput::mirror(std::int64_t row_begin, std::int64_t row_end) const noexc
 
 void RowOutput::end_strip(std::int64_t row_begin, std::int64_t row_end, Scratch& scratch) const {
     if (output_.file >= 0) {
-        const std::int64_t begin = strip_begin(row_begin);
-        const std::int64_t items = strip_begin(row_end) - begin;
+        const std::int64_t begin = offset(row_begin);
+        const std::int64_t items = offset(row_end) - begin;
         write_at(output_.file, scratch.file_rows.data(), items * output_.item_bytes(),
                  output_.file_begin + begin * output_.item_bytes());
         return;

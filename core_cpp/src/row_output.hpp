@@ -11,12 +11,28 @@
 
 namespace phylo {
 
+/// Self terms of a call.
+struct RowTerms {
+    /// `integer`: whether the table is; numerators of counts are wanted of float tables too.
+    RowTerms(const AlleleTable& table, const Pairs& pairs, Estimator estimator,
+             const TableScan& scan, bool integer, const KernelSet& kernels);
+
+    std::vector<double> of_models;  ///< of models that all have the same genes; else
+    std::unique_ptr<PairTerms> of_pairs;
+    bool found_nan = false;  ///< whether some pair is NaN, as far as models' terms tell
+};
+
+/// Items of the condensed triangle that lie before a row's.
+[[nodiscard]] inline std::int64_t condensed_items(const Pairs& pairs, std::int64_t row) noexcept {
+    return row * (2 * pairs.rows() - row - 1) / 2;
+}
+
 /// Turns rows of numerators into what is wanted of them, and writes that.
 class RowOutput {
    public:
-    /// `integer`: whether the table is; numerators of counts are wanted of float tables too.
-    RowOutput(const AlleleTable& table, const Pairs& pairs, Estimator estimator,
-              const TableScan& scan, bool integer, const KernelSet& kernels, const Output& output);
+    /// `terms` may be null where numerators are wanted. `begin` is the first row that is written.
+    RowOutput(const Pairs& pairs, const TableScan& scan, const RowTerms* terms,
+              const KernelSet& kernels, const Output& output, std::int64_t begin);
 
     /// What a worker needs beside.
     struct Scratch {
@@ -41,9 +57,10 @@ class RowOutput {
     [[nodiscard]] std::int64_t first(std::int64_t row) const noexcept {
         return pairs_.symmetric ? row + 1 : 0;
     }
-    /// Items before a row's first column in the result.
+    /// Items before a row's first column in what is written.
     [[nodiscard]] std::int64_t position(std::int64_t row) const noexcept;
-    [[nodiscard]] std::int64_t strip_begin(std::int64_t row) const noexcept;
+    /// And before the row.
+    [[nodiscard]] std::int64_t offset(std::int64_t row) const noexcept;
     /// Where a row's first column goes.
     template <class Item>
     Item* place(std::int64_t row, Scratch& scratch) const noexcept;
@@ -59,8 +76,8 @@ class RowOutput {
     const TableScan& scan_;
     const KernelSet& kernels_;
     const Output& output_;
-    std::vector<double> terms_;  ///< of models that all have the same genes; else
-    std::unique_ptr<PairTerms> pair_terms_;
+    const RowTerms* terms_;
+    std::int64_t begin_ = 0;  ///< items of the call that come before what is written
     mutable std::atomic<bool> found_nan_{false};
 };
 

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 #include "operands.hpp"
 #include "row_output.hpp"
@@ -16,6 +18,10 @@ namespace phylo {
 namespace {
 
 constexpr std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
+
+constexpr std::int64_t strips_of(std::int64_t rows) noexcept {
+    return (rows + kStripRows - 1) / kStripRows;
+}
 
 /// Turns of a row that are taken between asking for a list and reading it.
 constexpr std::size_t kAhead = 8;
@@ -38,11 +44,26 @@ struct Strip {
     Sum* row(std::int64_t r) noexcept { return sums.data() + r * stride - first_column; }
 };
 
+}  // namespace
+
+/// Computes strips of a call, one kind of posting and of sum hidden.
+class PackedComparison::Strips {
+   public:
+    Strips() = default;
+    virtual ~Strips() = default;
+    Strips(const Strips&) = delete;
+    Strips& operator=(const Strips&) = delete;
+    virtual void run(RowRange range, const RowOutput& rows, int threads,
+                     const StopRequest& stop) const = 0;
+};
+
+namespace {
+
 /// Multiplies and adds, for one kind of posting P and of sum.
 ///
 /// Row and column models count from the first of theirs.
 template <class P, class Sum>
-class Engine {
+class Engine final : public PackedComparison::Strips {
    public:
     using Value = typename P::Value;
     using Strip = phylo::Strip<P, Sum>;
@@ -50,14 +71,48 @@ class Engine {
     using Turns = typename Operands<P>::Turns;
 
     Engine(const Pairs& pairs, const SimilarityPlan& plan, const TableScan& scan,
-           const Operands<P>& operands)
+           Operands<P> operands)
         : pairs_(pairs),
           plan_(plan),
           largest_product_(static_cast<std::int32_t>(
               std::min<std::int64_t>(scan.largest_row_count * scan.largest_column_count,
                                      std::numeric_limits<std::int32_t>::max()))),
-          operands_(operands) {}
+          operands_(std::move(operands)) {}
 
+    void run(RowRange range, const RowOutput& rows, int threads,
+             const StopRequest& stop) const override {
+        const std::int64_t first = range.begin / kStripRows;
+        const std::int64_t strips = strips_of(range.end) - first;
+        const auto workers = index(threads_for(strips, threads));
+        std::vector<Strip> strip_of(workers);
+        std::vector<RowOutput::Scratch> scratch_of(workers);
+        const std::int64_t width =
+            (pairs_.columns() + kTileColumns - 1) / kTileColumns * kTileColumns;
+        const auto work = [&](std::int64_t task, int worker) {
+            // The first strips of a symmetric call have the most columns.
+            auto& strip = strip_of[index(worker)];
+            strip.row_begin = (first + task) * kStripRows;
+            strip.row_end = std::min(strip.row_begin + kStripRows, range.end);
+            strip.first_column =
+                pairs_.symmetric ? strip.row_begin / kTileColumns * kTileColumns : 0;
+            strip.end_column = width;
+            strip.stride = width - strip.first_column;
+            if (strip.sums.size() == 0) {
+                strip.sums = Buffer<Sum>(kStripRows * width);
+                strip.rare_sums = Buffer<Sum>(std::is_floating_point_v<Sum> ? width : 0);
+            }
+            accumulate(strip);
+            RowOutput::Scratch& scratch = scratch_of[index(worker)];
+            rows.begin_strip(strip.row_begin, strip.row_end, scratch);
+            for (std::int64_t row = strip.row_begin; row < strip.row_end; ++row) {
+                rows.write(row, strip.row(row - strip.row_begin), scratch);
+            }
+            rows.end_strip(strip.row_begin, strip.row_end, scratch);
+        };
+        parallel_for(strips, threads, work, stop);
+    }
+
+   private:
     /// Fills a strip's sums. Of a symmetric call's only columns after the row are right.
     void accumulate(Strip& strip) const {
         const std::int64_t rows =
@@ -75,7 +130,6 @@ class Engine {
         }
     }
 
-   private:
     void multiply_chunk(Strip& strip, std::int64_t rows, std::size_t chunk) const {
         for (std::int64_t j = strip.first_column; j < strip.end_column; j += kTileColumns) {
             for (std::int64_t r = 0; r < rows; r += kTileRows) {
@@ -191,42 +245,8 @@ class Engine {
     const Pairs& pairs_;
     const SimilarityPlan& plan_;
     std::int32_t largest_product_;
-    const Operands<P>& operands_;
+    Operands<P> operands_;
 };
-
-template <class P, class Sum>
-void run(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& plan, TableScan& scan,
-         std::span<const double> values, const RowOutput& rows, int threads,
-         const StopRequest& stop) {
-    const Operands<P> operands = pack<P>(table, pairs, plan, scan, values, threads, stop);
-    const Engine<P, Sum> engine(pairs, plan, scan, operands);
-    const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
-    const auto workers = index(threads_for(strips, threads));
-    std::vector<Strip<P, Sum>> strip_of(workers);
-    std::vector<RowOutput::Scratch> scratch_of(workers);
-    const std::int64_t width = (pairs.columns() + kTileColumns - 1) / kTileColumns * kTileColumns;
-    const auto work = [&](std::int64_t task, int worker) {
-        // The first strips of a symmetric call have the most columns.
-        auto& strip = strip_of[index(worker)];
-        strip.row_begin = task * kStripRows;
-        strip.row_end = std::min(strip.row_begin + kStripRows, pairs.rows());
-        strip.first_column = pairs.symmetric ? strip.row_begin / kTileColumns * kTileColumns : 0;
-        strip.end_column = width;
-        strip.stride = width - strip.first_column;
-        if (strip.sums.size() == 0) {
-            strip.sums = Buffer<Sum>(kStripRows * width);
-            strip.rare_sums = Buffer<Sum>(std::is_floating_point_v<Sum> ? width : 0);
-        }
-        engine.accumulate(strip);
-        RowOutput::Scratch& scratch = scratch_of[index(worker)];
-        rows.begin_strip(strip.row_begin, strip.row_end, scratch);
-        for (std::int64_t row = strip.row_begin; row < strip.row_end; ++row) {
-            rows.write(row, strip.row(row - strip.row_begin), scratch);
-        }
-        rows.end_strip(strip.row_begin, strip.row_end, scratch);
-    };
-    parallel_for(strips, threads, work, stop);
-}
 
 /// Frequencies of the entries of a float table.
 std::vector<double> frequencies(const AlleleTable& table) {
@@ -246,39 +266,79 @@ std::vector<double> frequencies(const AlleleTable& table) {
 
 }  // namespace
 
+PackedComparison::PackedComparison(const AlleleTable& table, const Pairs& pairs,
+                                   Estimator estimator, int threads, const Output& output,
+                                   const StopRequest& stop, const Claim& claim)
+    : pairs_(pairs), output_(output), scan_(scan(table, pairs, threads, stop)) {
+    // Numerators are of counts, which a float table may have too.
+    const bool integer = scan_.integer;
+    scan_.integer = integer || output.quantity == Quantity::numerator;
+    plan_ = plan_similarity(table, pairs_, scan_);
+    if (claim) {
+        const int workers = threads_for(strips_of(pairs_.rows()), threads);
+        const std::int64_t file_rows =
+            output.file < 0 ? 0 : workers * kStripRows * pairs_.columns() * output.item_bytes();
+        claim(plan_.bytes(table, pairs_, workers) + file_rows);
+    }
+    if (output.quantity != Quantity::numerator) {
+        terms_ =
+            std::make_unique<RowTerms>(table, pairs_, estimator, scan_, integer, *plan_.kernels);
+    }
+    if (plan_.arithmetic == Arithmetic::frequency) {
+        pack_for<Posting<double>, double>(table, frequencies(table), threads, stop);
+    } else if (plan_.arithmetic == Arithmetic::u8 && table.n_models() < kMostPackedModels) {
+        if (plan_.long_sums) {
+            pack_for<PackedPosting, std::int64_t>(table, {}, threads, stop);
+        } else {
+            pack_for<PackedPosting, std::int32_t>(table, {}, threads, stop);
+        }
+    } else if (plan_.long_sums) {
+        pack_for<Posting<std::int32_t>, std::int64_t>(table, {}, threads, stop);
+    } else {
+        pack_for<Posting<std::int32_t>, std::int32_t>(table, {}, threads, stop);
+    }
+}
+
+PackedComparison::~PackedComparison() = default;
+
+template <class P, class Sum>
+void PackedComparison::pack_for(const AlleleTable& table, std::span<const double> values,
+                                int threads, const StopRequest& stop) {
+    strips_ = std::make_unique<Engine<P, Sum>>(
+        pairs_, plan_, scan_, pack<P>(table, pairs_, plan_, scan_, values, threads, stop));
+}
+
+std::int64_t PackedComparison::items(RowRange range) const {
+    const auto whole_strips = [&](std::int64_t row) {
+        return row % kStripRows == 0 || row == pairs_.rows();
+    };
+    if (range.begin < 0 || range.end < range.begin || range.end > pairs_.rows() ||
+        !whole_strips(range.begin) || !whole_strips(range.end)) {
+        throw std::invalid_argument("rows are computed in whole strips");
+    }
+    if (output_.layout == Output::Layout::condensed) {
+        return condensed_items(pairs_, range.end) - condensed_items(pairs_, range.begin);
+    }
+    return (range.end - range.begin) * pairs_.columns();
+}
+
+bool PackedComparison::compute(RowRange range, void* values, int threads,
+                               const StopRequest& stop) const {
+    const bool whole = items(range) == items({.begin = 0, .end = pairs_.rows()});
+    if (pairs_.symmetric && output_.layout == Output::Layout::matrix && !whole) {
+        throw std::invalid_argument("some rows of a symmetric call are written condensed");
+    }
+    Output output = output_;
+    output.values = values;
+    const RowOutput rows(pairs_, scan_, terms_.get(), *plan_.kernels, output, range.begin);
+    strips_->run(range, rows, threads, stop);
+    return rows.found_nan();
+}
+
 bool compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
              const Output& output, const StopRequest& stop, const Claim& claim) {
-    TableScan found = scan(table, pairs, threads, stop);
-    const bool counts = output.quantity == Quantity::numerator;
-    // Numerators are of counts, which a float table may have too.
-    const bool integer = found.integer;
-    found.integer = integer || counts;
-    const SimilarityPlan plan = plan_similarity(table, pairs, found);
-    if (claim) {
-        const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
-        const int workers = threads_for(strips, threads);
-        const std::int64_t file_rows =
-            output.file < 0 ? 0 : workers * kStripRows * pairs.columns() * output.item_bytes();
-        claim(plan.bytes(table, pairs, workers) + file_rows);
-    }
-    const RowOutput rows(table, pairs, estimator, found, integer, *plan.kernels, output);
-    if (plan.arithmetic == Arithmetic::frequency) {
-        const std::vector<double> values = frequencies(table);
-        run<Posting<double>, double>(table, pairs, plan, found, values, rows, threads, stop);
-    } else if (plan.arithmetic == Arithmetic::u8 && table.n_models() < kMostPackedModels) {
-        if (plan.long_sums) {
-            run<PackedPosting, std::int64_t>(table, pairs, plan, found, {}, rows, threads, stop);
-        } else {
-            run<PackedPosting, std::int32_t>(table, pairs, plan, found, {}, rows, threads, stop);
-        }
-    } else if (plan.long_sums) {
-        run<Posting<std::int32_t>, std::int64_t>(table, pairs, plan, found, {}, rows, threads,
-                                                 stop);
-    } else {
-        run<Posting<std::int32_t>, std::int32_t>(table, pairs, plan, found, {}, rows, threads,
-                                                 stop);
-    }
-    return rows.found_nan();
+    const PackedComparison packed(table, pairs, estimator, threads, output, stop, claim);
+    return packed.compute({.begin = 0, .end = pairs.rows()}, output.values, threads, stop);
 }
 
 double measure_integer_peak(int threads) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <stdexcept>
 #include <system_error>
 
 #include "make_table.hpp"
@@ -305,6 +306,65 @@ TEST_CASE("layouts, types, files, threads and instruction sets give the same bit
             }
         }
     }
+}
+
+TEST_CASE("ranges of rows together have the bits of the whole call") {
+    for (const Case& each : cases()) {
+        CAPTURE(each.name);
+        const Pairs square = Pairs::square(each.table);
+        Pairs twice = square;
+        twice.symmetric = false;
+        const Pairs corner = Pairs::between(each.table, each.table.n_models() - 1);
+        for (const Pairs& pairs : {square, twice, corner}) {
+            const Output output{
+                .quantity = Quantity::distance,
+                .layout = pairs.symmetric ? Output::Layout::condensed : Output::Layout::matrix,
+                .floor = 1e-10};
+            std::vector<double> whole(static_cast<std::size_t>(pairs.count()));
+            Output to_whole = output;
+            to_whole.values = whole.data();
+            const bool nan = compare(each.table, pairs, Estimator::unbiased, 2, to_whole);
+            std::vector<double> joined;
+            bool some_nan = false;
+            // Each range is packed anew, as another machine does it; the last ones by one.
+            for (std::int64_t begin = 0; begin < pairs.rows(); begin += kStripRows) {
+                const RowRange range{.begin = begin,
+                                     .end = std::min(begin + kStripRows, pairs.rows())};
+                const PackedComparison packed(each.table, pairs, Estimator::unbiased, 1, output);
+                std::vector<double> part(static_cast<std::size_t>(packed.items(range)) + 1, -7.0);
+                some_nan = packed.compute(range, part.data(), 1) || some_nan;
+                CHECK(part.back() == -7.0);
+                joined.insert(joined.end(), part.begin(), part.end() - 1);
+            }
+            CHECK(same_bits(joined, whole));
+            CHECK(some_nan == nan);
+        }
+    }
+}
+
+TEST_CASE("a packed call computes ranges again and in any order") {
+    const AlleleTable table = random_table(300, 4, 400, 9, 40, true, 9);
+    const Pairs pairs = Pairs::square(table);
+    const Output output{.type = Output::Type::float32, .layout = Output::Layout::condensed};
+    const PackedComparison packed(table, pairs, Estimator::plugin, 3, output);
+    std::vector<float> whole(static_cast<std::size_t>(pairs.count()));
+    Output to_whole = output;
+    to_whole.values = whole.data();
+    compare(table, pairs, Estimator::plugin, 1, to_whole);
+    for (const RowRange range : {RowRange{192, 300}, RowRange{0, 192}, RowRange{96, 192},
+                                 RowRange{0, 300}, RowRange{96, 96}}) {
+        std::vector<float> part(static_cast<std::size_t>(packed.items(range)));
+        packed.compute(range, part.data(), 2);
+        const auto before = packed.items({.begin = 0, .end = range.begin});
+        CHECK((part.empty() ||
+               std::memcmp(part.data(), whole.data() + before, part.size() * sizeof(float)) == 0));
+    }
+    for (const RowRange range :
+         {RowRange{0, 95}, RowRange{1, 96}, RowRange{96, 0}, RowRange{-96, 0}, RowRange{0, 384}}) {
+        CHECK_THROWS_AS(static_cast<void>(packed.items(range)), std::invalid_argument);
+    }
+    const PackedComparison square(table, pairs, Estimator::plugin, 1, {});
+    CHECK_THROWS_AS(square.compute({0, 96}, nullptr, 1), std::invalid_argument);
 }
 
 TEST_CASE("an unusable instruction set is refused") {

@@ -127,7 +127,13 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def add_backend_options(group: Any) -> None:
     """What loads a model, and how; no part of a store's configuration."""
     group.add_argument("--backend", default="hf", metavar="NAME", help="hf (default), openai")
-    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument(
+        "--device",
+        default="auto",
+        metavar="D",
+        help="auto (default), cpu, cuda, cuda:1, mps; spread: a model too large for one GPU, over "
+        "all of them, then the CPU's memory",
+    )
     group.add_argument("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16 …")
     bos = group.add_mutually_exclusive_group()
     bos.add_argument(

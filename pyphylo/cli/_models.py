@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from pyphylo.cli._common import whole
 from pyphylo.errors import InputError
 
-__all__ = ["add_engine", "add_many", "add_models", "engine_options", "model_specs"]
+__all__ = ["add_many", "add_models", "model_specs"]
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -50,43 +48,6 @@ def add_many(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="do not fetch and read the next model's files while one is sampled",
     )
-
-
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Where models are sampled: here, one after the other, or on a cluster."""
-    group = parser.add_argument_group("cluster")
-    group.add_argument(
-        "--engine",
-        choices=("local", "ray"),
-        default="local",
-        help="local (default): one model after the other, here; ray: spread over a Ray cluster",
-    )
-    group.add_argument(
-        "--ray-address",
-        metavar="A",
-        help="of a Ray cluster (default: RAY_ADDRESS, else one on this machine for this run)",
-    )
-    group.add_argument(
-        "--num-gpus",
-        type=float,
-        metavar="N",
-        help="ray: GPUs a model takes, or the share of one (default 1 where there are any)",
-    )
-    group.add_argument(
-        "--num-cpus", type=float, metavar="N", help="ray: cores a model takes (default 1)"
-    )
-    group.add_argument(
-        "--max-retries",
-        type=whole,
-        metavar="N",
-        help="ray: how often a model is taken up again whose worker was lost (default 3)",
-    )
-
-
-def engine_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `pyphylo.sample` takes, from the options of `add_engine`."""
-    names = ("engine", "ray_address", "num_gpus", "num_cpus", "max_retries")
-    return {name: getattr(args, name) for name in names}
 
 
 def model_specs(args: argparse.Namespace) -> list[str]:

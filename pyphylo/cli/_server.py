@@ -45,8 +45,8 @@ _OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("--instruction", str, "TEXT", "what a chat begins with"),
     ("--server-name", str, "NAME", "recorded in place of the URL"),
     ("--max-requests", int, "N", "stop there; 0 prints the estimate alone"),
-    ("--price-prompt", float, "P", "a million prompt tokens, for the estimate"),
-    ("--price-completion", float, "P", "a million completion tokens, for the estimate"),
+    ("--price-prompt", float, "P", "a million prompt tokens, for the estimate and the cost"),
+    ("--price-completion", float, "P", "a million completion tokens, likewise"),
     ("--concurrency", int, "N", "requests under way at once (default 8)"),
     ("--choices", int, "N", "completions asked for at once (default: all probes)"),
 )

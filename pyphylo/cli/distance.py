@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, positive
+from pyphylo.cli._engine import add_comparing_engine, engine_options
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def add_parser(commands: Any, name: str) -> None:
         metavar="BYTES",
         help="such as 1GiB; larger matrices go to a .npy file, strip by strip",
     )
+    add_comparing_engine(parser)
     add_json(parser)
     parser.set_defaults(run=_run)
 
@@ -123,6 +127,8 @@ def _check(args: argparse.Namespace) -> None:
             )
     if args.device != "cpu":
         raise InputError(f"--device {args.device} is of --index nei; {args.index} runs on the cpu")
+    if args.engine != "local":
+        raise InputError(f"--engine {args.engine} is of --index nei; {args.index} runs here only")
 
 
 def _distances(table: AlleleTable, args: argparse.Namespace, target: Path) -> DistanceMatrix:
@@ -135,13 +141,15 @@ def _distances(table: AlleleTable, args: argparse.Namespace, target: Path) -> Di
             table, index=args.index, n_threads=args.threads, dtype=args.dtype
         )
         return distances
-    distances = nei_distance(
-        table,
-        estimator=args.estimator or "plugin",
-        n_threads=args.threads,
-        dtype=args.dtype,
-        device=args.device,
-        max_memory=args.max_memory,
-        out=target if target.suffix.lower() == ".npy" else None,
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints of workers that it loses
+        distances = nei_distance(
+            table,
+            estimator=args.estimator or "plugin",
+            n_threads=args.threads,
+            dtype=args.dtype,
+            device=args.device,
+            max_memory=args.max_memory,
+            out=target if target.suffix.lower() == ".npy" else None,
+            **engine_options(args),
+        )
     return distances

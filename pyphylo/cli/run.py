@@ -13,7 +13,8 @@ from pyphylo.cli._common import (
     file_lines,
     sampling_options,
 )
-from pyphylo.cli._models import add_engine, add_many, add_models, engine_options, model_specs
+from pyphylo.cli._engine import add_sampling_engine, engine_options
+from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
 
@@ -31,7 +32,7 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
     parser.add_argument("--estimator", choices=("plugin", "unbiased"), default="plugin")
     add_many(parser)
-    add_engine(parser)
+    add_sampling_engine(parser)
     add_sampling_options(parser)
     add_threads(parser)
     add_json(parser)

@@ -8,7 +8,8 @@ import sys
 from typing import Any
 
 from pyphylo.cli._common import Outcome, add_sampling_options, sampling_options
-from pyphylo.cli._models import add_engine, add_many, add_models, engine_options, model_specs
+from pyphylo.cli._engine import add_sampling_engine, engine_options
+from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
 
@@ -33,7 +34,7 @@ def add_parser(commands: Any, name: str) -> None:
         "--shard", metavar="I/N", help="only the I-th of N parts of the models; may share a store"
     )
     add_many(parser)
-    add_engine(parser)
+    add_sampling_engine(parser)
     add_sampling_options(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line as the work goes on"

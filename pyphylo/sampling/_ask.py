@@ -181,8 +181,10 @@ class Asker:
             raise WorkError(self._about("answered with something that is no completion"))
         self._usage.requests += 1
         usage = getattr(reply, "usage", None)
-        self._usage.prompt_tokens += _whole(getattr(usage, "prompt_tokens", 0))
-        self._usage.completion_tokens += _whole(getattr(usage, "completion_tokens", 0))
+        counted = [getattr(usage, f"{kind}_tokens", None) for kind in ("prompt", "completion")]
+        self._usage.prompt_tokens += _whole(counted[0])
+        self._usage.completion_tokens += _whole(counted[1])
+        self._usage.uncounted += not all(isinstance(count, int) for count in counted)
         if isinstance(served := getattr(reply, "model", None), str):
             self._usage.served[served] = self._usage.served.get(served, 0) + 1
         texts = [text for choice in choices or () if (text := _text(choice)) is not None]

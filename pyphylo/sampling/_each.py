@@ -48,7 +48,11 @@ def sample_each(
     try:
         for place, sampler in enumerate(samplers):
             name, left = sampler.identity.name, samplers[place + 1 :]
-            reporter.started(name, partial(getattr, sampler, "tokens", None))
+            reporter.started(
+                name,
+                partial(getattr, sampler, "tokens", None),
+                partial(getattr, sampler, "spent", None),
+            )
             try:
                 with reading_ahead(_unlike(sampler, left) if read_ahead else None):
                     _sample_one(sampler, store, config, reporter)

@@ -18,6 +18,7 @@ from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.sampling._each import sample_each
 from pyphylo.sampling.base import ModelIdentity, Sampler, SamplingConfig
+from pyphylo.sampling.events import Spent, nothing_spent
 from pyphylo.sampling.registry import create_sampler, register_backend
 from pyphylo.store import SampleStore
 
@@ -151,7 +152,12 @@ class _Line:
         self._genes = 0
         self._told = 0.0
 
-    def started(self, name: str, tokens: Callable[[], int | None]) -> None:
+    def started(
+        self,
+        name: str,
+        tokens: Callable[[], int | None],
+        spent: Callable[[], Spent | None] = nothing_spent,
+    ) -> None:
         self._tokens, self._genes, self._told = tokens, 0, time.monotonic()
         self._send("started", name)
 

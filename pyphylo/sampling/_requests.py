@@ -6,15 +6,23 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
 from pyphylo.errors import InputError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity, SamplingConfig
+from pyphylo.sampling.events import Spent
 
-__all__ = ["Estimate", "Prices", "RequestBudget", "RequestSampler", "Usage", "announce_requests"]
+__all__ = [
+    "Estimate",
+    "Prices",
+    "RequestBudget",
+    "RequestSampler",
+    "Usage",
+    "announce_requests",
+]
 
 _BYTES_PER_TOKEN = 3
 """Of UTF-8 in a prompt; English has more, so prompts come out rather too dear."""
@@ -88,6 +96,18 @@ class Estimate:
             self.completion_tokens + other.completion_tokens,
         )
 
+    def facts(self, prices: Prices | None) -> dict[str, Any]:
+        """The estimate as JSON types: pairs are (least, most)."""
+        costs = None
+        if prices is not None:
+            costs = [prices.of(tokens, self.completion_tokens) for tokens in self.prompt_tokens]
+        return {
+            "requests": list(self.requests),
+            "prompt_tokens": list(self.prompt_tokens),
+            "completion_tokens": self.completion_tokens,
+            "cost": costs,
+        }
+
     def text(self, prices: Prices | None) -> str:
         """The estimate in one line."""
         parts = [
@@ -122,6 +142,8 @@ class Usage:
         Requests by the model that the server says it was.
     unanswered : int
         Choices that held no text (filtered, refused).
+    uncounted : int
+        Answered requests whose tokens the server did not tell.
     """
 
     requests: int = 0
@@ -129,6 +151,19 @@ class Usage:
     completion_tokens: int = 0
     served: dict[str, int] = field(default_factory=dict)
     unanswered: int = 0
+    uncounted: int = 0
+
+    def since(self, earlier: Usage, prices: Prices | None) -> Spent:
+        """What came to it after an earlier state."""
+        prompt = self.prompt_tokens - earlier.prompt_tokens
+        completion = self.completion_tokens - earlier.completion_tokens
+        told = self.uncounted == earlier.uncounted
+        return Spent(
+            self.requests - earlier.requests,
+            prompt,
+            completion,
+            prices.of(prompt, completion) if told and prices is not None else None,
+        )
 
 
 class RequestBudget:
@@ -178,6 +213,11 @@ class RequestSampler(Protocol):
         """What tokens cost, where the caller said so."""
         ...
 
+    @property
+    def spent(self) -> Spent:
+        """What was asked in this run so far."""
+        ...
+
     def estimate(self, genome: Genome, config: SamplingConfig) -> Estimate:
         """What sampling will take."""
         ...
@@ -197,11 +237,16 @@ class RequestSampler(Protocol):
 
 def announce_requests(
     samplers: Iterable[object], genome: Genome, config: SamplingConfig, unfinished: Path
-) -> None:
+) -> dict[str, Any] | None:
     """Say on stderr what the models behind servers will cost, and put them on one budget.
 
     Models that need no server are passed over. What they have when they are cut short is
     kept in the folder `unfinished`.
+
+    Returns
+    -------
+    dict or None
+        The estimate as `Estimate.facts` has it; None where no model needs a server.
 
     Raises
     ------
@@ -211,7 +256,7 @@ def announce_requests(
     """
     asking = [sampler for sampler in samplers if isinstance(sampler, RequestSampler)]
     if not asking:
-        return
+        return None
     for sampler in asking:
         sampler.keep_in(unfinished)
     total = sum((sampler.estimate(genome, config) for sampler in asking), Estimate())
@@ -223,3 +268,4 @@ def announce_requests(
     budget = RequestBudget(limit)
     for sampler in asking:
         sampler.share(budget)
+    return total.facts(asking[0].prices)

@@ -8,21 +8,73 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
-__all__ = ["Event", "Listener", "ModelReporter", "ProgressBar", "Reporter", "write_lines"]
+__all__ = [
+    "Event",
+    "Listener",
+    "ModelReporter",
+    "ProgressBar",
+    "Reporter",
+    "Spent",
+    "nothing_spent",
+    "write_lines",
+]
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 """Called with each event, in order, never by two threads at once."""
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What requests to a server took.
+
+    Parameters
+    ----------
+    requests : int
+        Answered.
+    prompt_tokens, completion_tokens : int
+        As the server counts them.
+    cost : float or None
+        At the prices that the caller gave; None without, or where the server does not count.
+    """
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        known = self.cost is not None and other.cost is not None
+        return Spent(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost if known else None,  # type: ignore[operator]
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON types, the cost to a millionth."""
+        return {**asdict(self), "cost": None if self.cost is None else round(self.cost, 6)}
+
+
+def nothing_spent() -> None:
+    """What a model that asks no server spends."""
+
+
 class ModelReporter(Protocol):
     """Who is told what happens to each model: the run itself, or a worker's line to it."""
 
-    def started(self, name: str, tokens: Callable[[], int | None]) -> None:
-        """A model is next; `tokens` tells how many went through it so far."""
+    def started(
+        self,
+        name: str,
+        tokens: Callable[[], int | None],
+        spent: Callable[[], Spent | None] = nothing_spent,
+    ) -> None:
+        """A model is next; `tokens` tells how many went through it so far, `spent` what it cost."""
         ...
 
     def advance(self, name: str, genes: int) -> None:
@@ -61,6 +113,7 @@ class Reporter:
         self._started = 0
         self._sampled_genes = 0
         self._tokens = 0
+        self._spent: Spent | None = None
         self._current: dict[str, _Current] = {}
 
     def plan(self, names: Sequence[str], **facts: Any) -> None:
@@ -69,8 +122,13 @@ class Reporter:
         self._begun = time.monotonic()
         self._tell("plan", to_sample=list(names), genes=self._genes, **facts)
 
-    def started(self, name: str, tokens: Callable[[], int | None]) -> None:
-        """A model is next; `tokens` tells how many went through it so far.
+    def started(
+        self,
+        name: str,
+        tokens: Callable[[], int | None],
+        spent: Callable[[], Spent | None] = nothing_spent,
+    ) -> None:
+        """A model is next; `tokens` tells how many went through it so far, `spent` what it cost.
 
         Several may be under way. One that was is begun again: what it had done is lost.
         """
@@ -80,7 +138,7 @@ class Reporter:
         else:
             self._started += 1
         index = self._started if lost is None else lost.index
-        self._current[name] = _Current(tokens, index)
+        self._current[name] = _Current(tokens, spent, index)
         self._tell("model_started", model=name, index=index, of=self._models)
 
     def advance(self, name: str, genes: int) -> None:
@@ -106,6 +164,7 @@ class Reporter:
                     "tokens": tokens,
                     "tokens_per_second": None if tokens is None else round(tokens / seconds, 1),
                     "seconds_left": self._seconds_left(now),
+                    "spent": _facts(model.spent()),
                 }
             )
 
@@ -122,14 +181,20 @@ class Reporter:
             sampled_here=here,
             seconds=seconds,
             tokens=tokens,
+            spent=_facts(model.spent()),
         )
 
     def failed(self, name: str, reason: str) -> None:
         """A model is kept out."""
         started = name in self._current
-        if started:
-            self._close(name)
-        self._tell("model_failed", model=name, started=started, reason=" ".join(reason.split()))
+        spent = self._close(name).spent() if started else None
+        self._tell(
+            "model_failed",
+            model=name,
+            started=started,
+            reason=" ".join(reason.split()),
+            spent=_facts(spent),
+        )
 
     def summary(self, failures: Mapping[str, str], **facts: Any) -> None:
         """The end, whether all went well or not."""
@@ -139,6 +204,7 @@ class Reporter:
             failed={name: " ".join(reason.split()) for name, reason in failures.items()},
             seconds=round(time.monotonic() - self._begun, 3),
             tokens=self._tokens,
+            spent=_facts(self._spent),
             **facts,
         )
 
@@ -146,6 +212,9 @@ class Reporter:
         model = self._current.pop(name)
         # What a failed or skipped model did not do counts as done for the time left.
         self._sampled_genes += self._genes - model.genes
+        spent = model.spent()
+        if spent is not None:
+            self._spent = spent if self._spent is None else self._spent + spent
         return model
 
     def _seconds_left(self, now: float) -> float | None:
@@ -163,11 +232,18 @@ class Reporter:
             listener(event)
 
 
+def _facts(spent: Spent | None) -> dict[str, Any] | None:
+    return None if spent is None else spent.facts()
+
+
 class _Current:
     """A model that is sampled now."""
 
-    def __init__(self, tokens: Callable[[], int | None], index: int) -> None:
+    def __init__(
+        self, tokens: Callable[[], int | None], spent: Callable[[], Spent | None], index: int
+    ) -> None:
         self.tokens = tokens
+        self.spent = spent
         self.index = index
         self.genes = 0
         self.begun = time.monotonic()
@@ -182,10 +258,13 @@ class ProgressBar:
         self._genes = 0
         self._finished = 0
         self._under_way: dict[str, int] = {}
+        self._spent: dict[str, dict[str, Any]] = {}
 
     def __call__(self, event: Event) -> None:
         """Draw what an event changes."""
         kind = event["event"]
+        if event.get("spent") and "model" in event:
+            self._spent[event["model"]] = event["spent"]
         if kind == "plan":
             from tqdm import tqdm
 
@@ -199,8 +278,7 @@ class ProgressBar:
             self._under_way[event["model"]] = 0
             self._move()
         elif kind == "genes":
-            if event["tokens_per_second"]:
-                self._bar.set_postfix_str(f"{event['tokens_per_second']:.0f} tokens/s", False)
+            self._bar.set_postfix_str(", ".join(self._rates(event)), False)
             self._under_way[event["model"]] = event["done"]
             self._move()
         elif kind == "model_done" or (kind == "model_failed" and event["started"]):
@@ -214,6 +292,16 @@ class ProgressBar:
         """Leave the terminal in order when sampling was broken off."""
         if self._bar is not None:
             self._bar.close()
+
+    def _rates(self, event: Event) -> Iterator[str]:
+        """How fast the model is, and what all models have cost."""
+        if event["tokens_per_second"]:
+            yield f"{event['tokens_per_second']:.0f} tokens/s"
+        if self._spent:
+            yield f"{sum(each['requests'] for each in self._spent.values()):,} requests"
+            costs = [each["cost"] for each in self._spent.values()]
+            if None not in costs:
+                yield f"cost {sum(costs):,.2f}"
 
     def _move(self) -> None:
         genes = self._finished * self._genes + sum(self._under_way.values())

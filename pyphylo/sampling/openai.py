@@ -20,8 +20,9 @@ from pyphylo.errors import InputError, PyphyloWarning, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling._dialect import ENDPOINTS, NEUTRAL, Dialect
 from pyphylo.sampling._journal import Journal, Kept
-from pyphylo.sampling._requests import Estimate, Prices, RequestBudget
+from pyphylo.sampling._requests import Estimate, Prices, RequestBudget, Usage
 from pyphylo.sampling.base import ModelIdentity, Population, Progress, SamplingConfig
+from pyphylo.sampling.events import Spent
 
 if TYPE_CHECKING:
     from pyphylo.sampling._ask import Asker, Server
@@ -71,7 +72,7 @@ class OpenAISampler:
     max_requests : int, optional
         The most that may be made, all models of a run together.
     price_prompt, price_completion : float, optional
-        For a million tokens: for the estimate.
+        For a million tokens: for the estimate, and for what is told of the cost.
     timeout : float
         Seconds that a request may take.
     retries : int
@@ -153,6 +154,7 @@ class OpenAISampler:
         # Not the identity's key at the time of a request: the endpoint is settled by the first.
         self._stream = self._identity.key
         self._folder: Path | None = None
+        self._usage, self._usage_before = Usage(), Usage()
 
     def __repr__(self) -> str:
         return f"OpenAISampler({self._identity.name!r}, {self._spec!r}, base_url={self._url!r})"
@@ -161,6 +163,19 @@ class OpenAISampler:
     def identity(self) -> ModelIdentity:
         """Which model this is."""
         return self._identity
+
+    @property
+    def spent(self) -> Spent:
+        """What was asked in this run so far; what an earlier one asked is not in it."""
+        return self._usage.since(self._usage_before, self.prices)
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of prompts and completions in this run; None where the server does not count."""
+        if self._usage.uncounted > self._usage_before.uncounted:
+            return None
+        spent = self.spent
+        return spent.prompt_tokens + spent.completion_tokens
 
     def recognise(self, stored: ModelIdentity) -> None:
         """Take a stored identity for this model's, where it differs in a settled endpoint alone."""
@@ -238,6 +253,7 @@ class OpenAISampler:
         journal = self._journal(genome, config)
         kept = self._kept(genome, config)
         dialect = Dialect(kept.endpoint or self._endpoint, self._instruction)
+        self._usage, self._usage_before = kept.usage, replace(kept.usage)
 
         async def talk() -> None:
             import openai

@@ -6,21 +6,15 @@ models a lost worker leaves is known here, and only those go to another.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import math
-import os
-import socket
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pyphylo._names import whole_number
-from pyphylo.errors import InputError, PyphyloError, PyphyloWarning, WorkError
+from pyphylo._ray_cluster import POLL_SECONDS, RayCluster, raise_cause
+from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.sampling._ray_worker import Errand, Message, Wanted, run_errand
 from pyphylo.sampling._requests import RequestSampler
 from pyphylo.sampling.base import Sampler, SamplingConfig
@@ -28,235 +22,60 @@ from pyphylo.sampling.events import Reporter
 from pyphylo.sampling.registry import backend_target
 from pyphylo.store import SampleStore
 
-__all__ = ["Cluster", "RayOptions", "check_samplers", "connected"]
-
-_POLL_SECONDS = 0.2
-_CANCEL_SECONDS = 5.0
-_CONNECT_SECONDS = 10.0
-_MAX_RETRIES = 3
+__all__ = ["check_samplers", "sample_on_cluster"]
 
 
-@dataclass(frozen=True)
-class RayOptions:
-    """How a run uses a cluster.
-
-    Attributes
-    ----------
-    address : str or None
-        Of a cluster; by default the one in ``RAY_ADDRESS``, else one on this machine that
-        lives as long as the run.
-    num_gpus : float or None
-        GPUs that a task takes, or the share of one; by default 1 where the cluster has
-        any and the device may be one, else 0.
-    num_cpus : float
-        Cores that a task takes: how many models are in a machine's memory at once.
-    max_retries : int
-        How many workers a model may lose before it is kept out, less one.
-    """
-
-    address: str | None = None
-    num_gpus: float | None = None
-    num_cpus: float = 1.0
-    max_retries: int = _MAX_RETRIES
-
-    @classmethod
-    def checked(
-        cls,
-        address: str | None,
-        num_gpus: float | None,
-        num_cpus: float | None,
-        max_retries: int | None,
-        device: str,
-    ) -> RayOptions:
-        """Options as callers give them.
-
-        Raises
-        ------
-        InputError
-            When one cannot be, or Ray is not installed.
-        """
-        if importlib.util.find_spec("ray") is None:
-            raise InputError("engine 'ray' needs Ray: pip install 'pyphylo[ray]'")
-        if ":" in device:
-            raise InputError(
-                f"device {device!r}: Ray says which GPU a worker gets; pass device='cuda'"
-            )
-        return cls(
-            address,
-            None if num_gpus is None else _share(num_gpus, "num_gpus"),
-            1.0 if num_cpus is None else _share(num_cpus, "num_cpus", above_zero=True),
-            _MAX_RETRIES if max_retries is None else whole_number(max_retries, "max_retries", 0),
-        )
-
-
-def _share(value: Any, name: str, *, above_zero: bool = False) -> float:
-    """A number of cores or GPUs, of which Ray takes fractions below 1 only."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    is_whole = number == math.floor(number) if math.isfinite(number) else False
-    if not (is_whole or 0 < number < 1) or number < 0 or (above_zero and number == 0):
-        least = "above 0 and at most 1" if above_zero else "0 to 1"
-        raise InputError(f"{name} must be {least}, or a whole number, not {value!r}")
-    return number
-
-
-@contextlib.contextmanager
-def connected(options: RayOptions, device: str) -> Iterator[Cluster]:
-    """A cluster, disconnected from at the end; one that was started for this run ends with it.
-
-    Raises
-    ------
-    InputError
-        When this process is connected to a cluster already and another is named, or a
-        task wants more than any machine of the cluster has.
-    WorkError
-        When there is no cluster at the address, or none can be started.
-    """
-    import ray
-
-    if ray.is_initialized():
-        if options.address is not None:
-            raise InputError(
-                f"ray_address={options.address!r}, but this process is connected to a Ray cluster "
-                "already: leave ray_address out, or call ray.shutdown() before"
-            )
-        yield Cluster(options, device, is_ours=False)
-        return
-    address = options.address or os.environ.get("RAY_ADDRESS") or "local"
-    is_ours = address == "local"
-    if is_ours:
-        # A cluster for the length of a run reports to nobody; whoever wants that sets it.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    _check_reachable(address)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of Ray's own defaults to come
-            ray.init(
-                address=address,
-                log_to_driver=False,  # would go to stdout, between the events
-                logging_level="ERROR",
-                **({"include_dashboard": False} if is_ours else {}),
-            )
-    except Exception as error:  # Ray raises of every kind
-        line = next(iter(str(error).splitlines()), type(error).__name__)
-        what = "no Ray cluster could be started" if is_ours else f"no Ray cluster at {address!r}"
-        raise WorkError(f"{what}: {line}") from None
-    try:
-        yield Cluster(options, device, is_ours=is_ours)
-    finally:
-        ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Refuse host:port where nobody listens: Ray itself tries for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise WorkError(f"no Ray cluster at {address!r}: {error}") from None
-
-
-class Cluster:
-    """Where a run's models are sampled. Made by `connected`.
+def sample_on_cluster(
+    cluster: RayCluster,
+    samplers: Sequence[Sampler],
+    specs: Mapping[str, str],
+    store: SampleStore,
+    config: SamplingConfig,
+    reporter: Reporter,
+    *,
+    backend: str,
+    options: Mapping[str, Any],
+    strict: bool,
+) -> dict[str, str]:
+    """Sample and store models, as many at a time as the cluster takes.
 
     Parameters
     ----------
-    options : RayOptions
-    device : str
-        As `pyphylo.sample` takes it.
-    is_ours : bool
-        Whether it was started for this run, so that it gets no more machines than it has.
+    cluster : RayCluster
+    samplers : sequence of Sampler
+        Those that share weights side by side.
+    specs : mapping of name to model
+
+    Returns
+    -------
+    dict of str to str
+        Which failed, and why.
+
+    Raises
+    ------
+    OSError
+        When a worker cannot write the store.
+    WorkError
+        When a worker cannot do any model at all.
     """
-
-    def __init__(self, options: RayOptions, device: str, *, is_ours: bool) -> None:
-        import ray
-
-        self._is_ours = is_ours
-        self._max_retries = options.max_retries
-        totals = ray.cluster_resources()
-        gpus = options.num_gpus
-        if gpus is None:
-            gpus = 1.0 if totals.get("GPU") and device in ("auto", "cuda") else 0.0
-        self._wanted = {"CPU": options.num_cpus, "GPU": gpus}
-        self._slots = min(
-            (int(totals.get(kind, 0) / number) for kind, number in self._wanted.items() if number),
-            default=1,
-        )
-        self._check()
-
-    def _check(self) -> None:
-        """Refuse tasks that would wait for ever; where machines may still come, say so."""
-        import ray
-
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if any(all(m.get(k, 0) >= n for k, n in self._wanted.items()) for m in machines):
-            return
-        wanted = " and ".join(f"num_{k.lower()}s={n:g}" for k, n in self._wanted.items() if n)
-        most = ", ".join(
-            f"{max((m.get(k, 0) for m in machines), default=0):g} {k}s" for k in self._wanted
-        )
-        line = f"no machine of the Ray cluster has {wanted} (the most on one: {most})"
-        if self._is_ours:
-            raise InputError(f"{line}: ask for less")
-        warnings.warn(f"{line}: models wait until one joins", PyphyloWarning, stacklevel=4)
-
-    def sample_each(
-        self,
-        samplers: Sequence[Sampler],
-        specs: Mapping[str, str],
-        store: SampleStore,
-        config: SamplingConfig,
-        reporter: Reporter,
-        *,
-        backend: str,
-        options: Mapping[str, Any],
-        strict: bool,
-    ) -> dict[str, str]:
-        """Sample and store models, as many at a time as the cluster takes.
-
-        Parameters
-        ----------
-        samplers : sequence of Sampler
-            Those that share weights side by side.
-        specs : mapping of name to model
-
-        Returns
-        -------
-        dict of str to str
-            Which failed, and why.
-
-        Raises
-        ------
-        OSError
-            When a worker cannot write the store.
-        WorkError
-            When a worker cannot do any model at all.
-        """
-        errand = Errand(
-            store.address,
-            str(Path.cwd()),
-            store.genome.digest,
-            config,
-            backend,
-            backend_target(backend),
-            dict(options),
-            strict,
-        )
-        run = _Run(errand, store, reporter, self._wanted, self._max_retries)
-        try:
-            for group in _groups(samplers, max(1, self._slots)):
-                run.submit([_wanted(each, specs) for each in group])
-            run.finish()
-        finally:
-            # A cluster of this run's own ends with it, workers and all. Ray 2.60 sometimes aborts
-            # the driver where tasks are cancelled, so that is left to clusters that stay.
-            if not self._is_ours:
-                run.close()
-        return run.failures
+    errand = Errand(
+        store.address,
+        str(Path.cwd()),
+        store.genome.digest,
+        config,
+        backend,
+        backend_target(backend),
+        dict(options),
+        strict,
+    )
+    run = _Run(errand, store, reporter, cluster)
+    try:
+        for group in _groups(samplers, cluster.slots):
+            run.submit([_wanted(each, specs) for each in group])
+        run.finish()
+    finally:
+        run.close()
+    return run.failures
 
 
 def check_samplers(samplers: Sequence[Sampler]) -> None:
@@ -297,8 +116,7 @@ class _Run:
         errand: Errand,
         store: SampleStore,
         reporter: Reporter,
-        wanted: Mapping[str, float],
-        max_retries: int,
+        cluster: RayCluster,
     ) -> None:
         import ray
         from ray.util.queue import Queue
@@ -306,14 +124,9 @@ class _Run:
         self.failures: dict[str, str] = {}
         self._store = store
         self._reporter = reporter
-        self._max_retries = max_retries
+        self._cluster = cluster
         self._strict = errand.strict
-        self._task = ray.remote(
-            num_cpus=wanted["CPU"],
-            num_gpus=wanted["GPU"],
-            max_retries=0,
-            scheduling_strategy="SPREAD",
-        )(run_errand)
+        self._task = cluster.task(run_errand)
         self._errand = ray.put(errand)
         self._line = Queue(actor_options={"num_cpus": 0})
         self._attempts: dict[Any, int] = {}
@@ -334,24 +147,18 @@ class _Run:
         import ray
 
         while self._attempts and not (self._strict and self.failures):
-            ready, _ = ray.wait(list(self._attempts), timeout=_POLL_SECONDS)
+            ready, _ = ray.wait(list(self._attempts), timeout=POLL_SECONDS)
             self._hear()
             for ref in ready:
                 self._end(ref)
 
     def close(self) -> None:
-        """Stop what is still under way: asked first, so that nobody is cut off while writing."""
-        import ray
-
+        """Stop what is still under way, unless it ends with the cluster."""
         left = list(self._attempts)
         self._attempts.clear()
-        for ref in left:
-            ray.cancel(ref, force=False)
-        if left:
-            _, running = ray.wait(left, num_returns=len(left), timeout=_CANCEL_SECONDS)
-            for ref in running:
-                ray.cancel(ref, force=True)
-        self._line.shutdown(force=True)
+        self._cluster.stop(left)
+        if not self._cluster.is_ours:
+            self._line.shutdown(force=True)
 
     def _hear(self) -> None:
         """Pass on what workers said meanwhile."""
@@ -372,10 +179,7 @@ class _Run:
         try:
             outcomes: list[Message] = ray.get(ref)
         except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, (OSError, PyphyloError)):
-                raise cause from None
-            raise WorkError(f"a Ray worker failed: {type(cause).__name__}: {cause}") from None
+            raise_cause(error)
         except ray.exceptions.RayError as error:
             self._lose(attempt, type(error).__name__)
             return
@@ -393,7 +197,7 @@ class _Run:
             return
         name = self._under_way.get(attempt, next(iter(left)))
         self._losses[name] += 1
-        if self._losses[name] > self._max_retries:
+        if self._losses[name] > self._cluster.max_retries:
             times = self._losses[name]
             reason = f"its worker was lost {times} times ({how}): killed, or out of memory?"
             self._take((attempt, "failed", name, (reason,)))

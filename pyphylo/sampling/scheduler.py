@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from pyphylo._names import check_names
+from pyphylo._ray_cluster import RayCluster, RayOptions, connected, ray_options
 from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling._each import is_stored, sample_each
@@ -22,9 +23,6 @@ from pyphylo.sampling.plan import in_order, parse_shard, split_models
 from pyphylo.sampling.registry import create_sampler, takes_names_verbatim
 from pyphylo.sampling.specs import NamedModel, expand_models, split_label
 from pyphylo.store import SampleStore, check_store_folder
-
-if TYPE_CHECKING:
-    from pyphylo.sampling.ray_engine import Cluster, RayOptions
 
 __all__ = ["SamplingError", "name_models", "sample"]
 
@@ -116,7 +114,8 @@ def sample(
     backend : str
         A registered backend.
     device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"spread"`` lays a model
+        too large for one GPU over all of them, then the CPU's memory.
     resume : bool
         Go on with a store that already holds shards; False refuses it.
     strict : bool
@@ -137,7 +136,7 @@ def sample(
         over a Ray cluster whose machines share the store's file system; the store is
         the same, byte for byte. Nothing is read ahead then.
     ray_address, num_gpus, num_cpus, max_retries
-        Of the engine ``"ray"``, see `pyphylo.sampling.ray_engine.RayOptions`.
+        Of the engine ``"ray"``, see `pyphylo._ray_cluster.RayOptions`.
     **options
         Passed to the backend: ``dtype``, ``add_bos``, ``trust_remote_code``,
         ``batch_tokens``; ``base_url``, ``endpoint`` and others of the backend
@@ -209,13 +208,14 @@ def sample(
         raise InputError(
             f"store {str(store)!r} holds some of these models already, and resume=False"
         )
-    announce_requests(missing, opened.genome, config, opened.beside(".unfinished"))
+    estimate = announce_requests(missing, opened.genome, config, opened.beside(".unfinished"))
     with _cluster(missing, ray_options, device) as cluster, closing(ProgressBar()) as bar:
         reporter = Reporter([bar] if on_event is None else [bar, on_event], len(genome))
         reporter.plan(
             [sampler.identity.name for sampler in missing],
             stored=len(samplers) - len(missing),
             shard=None if part is None else str(part),
+            estimate=estimate,
             store=str(opened.path),
             sampling=opened.config,
         )
@@ -226,7 +226,10 @@ def sample(
                 missing, opened, config, reporter, cache, strict=strict, read_ahead=read_ahead
             )
         else:
-            failures |= cluster.sample_each(
+            from pyphylo.sampling.ray_engine import sample_on_cluster
+
+            failures |= sample_on_cluster(
+                cluster,
                 missing,
                 {model.name: model.spec for model in ours},
                 opened,
@@ -251,33 +254,23 @@ def _ray_options(
     engine: str, device: str, max_cache_gb: float | None, **given: Any
 ) -> RayOptions | None:
     """The options of the engine "ray"; None for the engine "local"."""
-    if engine == "local":
-        for name, value in given.items():
-            if value is not None:
-                option = "ray_address" if name == "address" else name
-                raise InputError(f"{option}={value!r} is an option of engine 'ray', not 'local'")
-        return None
-    if engine != "ray":
-        raise InputError(f"unknown engine {engine!r}; known: 'local', 'ray'")
-    if max_cache_gb is not None:
+    if engine == "ray" and max_cache_gb is not None:
         raise InputError(
             "max_cache_gb bounds the cache of one process; with engine 'ray' each machine has its "
             "own: leave it out"
         )
-    from pyphylo.sampling.ray_engine import RayOptions
-
-    return RayOptions.checked(**given, device=device)
+    if engine == "ray" and ":" in device:
+        raise InputError(f"device {device!r}: Ray says which GPU a worker gets; pass device='cuda'")
+    return ray_options(engine, **given)
 
 
 def _cluster(
     samplers: Sequence[Sampler], options: RayOptions | None, device: str
-) -> AbstractContextManager[Cluster | None]:
+) -> AbstractContextManager[RayCluster | None]:
     """Where to sample; None for this process, and where there is nothing to do."""
     if options is None or not samplers:
         return nullcontext()
-    from pyphylo.sampling.ray_engine import connected
-
-    return connected(options, device)
+    return connected(options, wants_gpu=device in ("auto", "cuda", "spread"))
 
 
 def _find(

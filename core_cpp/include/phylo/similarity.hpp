@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 
 #include "phylo/allele_table.hpp"
 #include "phylo/buffer.hpp"
@@ -51,6 +53,53 @@ struct Output {
 /// they are taken; it throws where they are too many.
 bool compare(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
              const Output& output, const StopRequest& stop = {}, const Claim& claim = {});
+
+/// Rows of a call, counted from its first: whole strips of kStripRows, the last one of the call
+/// being what is left.
+struct RowRange {
+    std::int64_t begin;
+    std::int64_t end;
+};
+
+struct RowTerms;
+
+/// A call of `compare` whose table is scanned, planned and packed, so that any of its rows can
+/// be computed, by whoever else too: all ranges together have the bits of the whole call, also
+/// those of a float table, whose order of sums is the plan's.
+class PackedComparison {
+   public:
+    /// As `compare`, with the bytes that `claim` is told. Where results go in memory is told later.
+    /// The table must live as long.
+    PackedComparison(const AlleleTable& table, const Pairs& pairs, Estimator estimator, int threads,
+                     const Output& output, const StopRequest& stop = {}, const Claim& claim = {});
+    ~PackedComparison();
+    PackedComparison(const PackedComparison&) = delete;
+    PackedComparison& operator=(const PackedComparison&) = delete;
+
+    [[nodiscard]] const Pairs& pairs() const noexcept { return pairs_; }
+    [[nodiscard]] const Output& output() const noexcept { return output_; }
+    /// Results of some rows. Throws std::invalid_argument for what is no range of whole strips.
+    [[nodiscard]] std::int64_t items(RowRange range) const;
+    /// Writes the results of some rows, and nothing else, to `values` or the file, from their
+    /// beginning on: items(range) of them. Of a symmetric call that are the rows' parts of the
+    /// condensed triangle. Returns whether some pair is NaN, or may be. Any number of threads may
+    /// call it at once.
+    bool compute(RowRange range, void* values, int threads, const StopRequest& stop = {}) const;
+
+    class Strips;
+
+   private:
+    template <class P, class Sum>
+    void pack_for(const AlleleTable& table, std::span<const double> values, int threads,
+                  const StopRequest& stop);
+
+    Pairs pairs_;
+    Output output_;
+    TableScan scan_;
+    SimilarityPlan plan_;
+    std::unique_ptr<RowTerms> terms_;  ///< but of numerators
+    std::unique_ptr<Strips> strips_;
+};
 
 /// Multiply-adds of bytes that `threads` threads of this processor do a second, measured for
 /// some 20 ms on operands that stay in the first cache: the ceiling of dense columns.
