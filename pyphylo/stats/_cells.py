@@ -53,4 +53,6 @@ def kinds_of_cells(table: AlleleTable) -> tuple[NDArray[np.bool_], NDArray[np.bo
     models, genes, _ = core.hybrid_cells
     hybrid[models, genes] = True
     exact = present & (probes == 0) & ~hybrid
-    return exact.any(axis=1), hybrid.any(axis=1)
+    some_exact: NDArray[np.bool_] = np.any(exact, axis=1)
+    some_hybrid: NDArray[np.bool_] = np.any(hybrid, axis=1)
+    return some_exact, some_hybrid

@@ -169,4 +169,5 @@ def _key(seed: int, names: tuple[str, str]) -> np.uint64:
     """Start of a pair's random stream, whatever other pairs are tested."""
     text = json.dumps(["pyphylo.same_model", seed, *names], ensure_ascii=True)
     digest = hashlib.blake2b(text.encode("ascii"), digest_size=8).digest()
-    return np.uint64(int.from_bytes(digest, "little"))
+    key: np.uint64 = np.uint64(int.from_bytes(digest, "little"))
+    return key
