@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from scipy.stats import t
 import pyphylo as pp
 from pyphylo import _reference
 from pyphylo._reference import Sampled
+from pyphylo.cli import main
 from pyphylo.simulate import simulate_history
 from pyphylo.simulate._draws import zipf
 from pyphylo.stats import distance_intervals, similarity_intervals
@@ -267,3 +270,32 @@ def test_what_cannot_be_is_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert distance_intervals(single, estimator="plugin").pairs[0] == (a, b)
+
+
+def test_the_command_writes_limits(tmp_path, capsys):
+    history = simulate_history(3, 16, 4, seed=1)
+    rows = history.table.to_frame()
+    lines = [
+        json.dumps({"model": model, "gene": gene, "completion": allele})
+        for model, gene, allele, count in rows.itertuples(index=False)
+        for _ in range(count)
+    ]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines) + "\n")
+    store, out, limits_file = (str(tmp_path / name) for name in ("store", "d.csv", "limits.csv"))
+    assert main(["import", str(tmp_path / "c.jsonl"), "--store", store]) == 0
+    call = ["distance", store, "-o", out, "--estimator", "unbiased"]
+    assert main([*call, "--intervals", limits_file, "--level", "0.9"]) == 0
+    assert "limits.csv" in capsys.readouterr().out
+    written = pd.read_csv(limits_file)
+    table = pp.AlleleTable.from_store(pp.SampleStore.open(store))
+    expected = distance_intervals(table, level=0.9).to_frame()
+    pd.testing.assert_frame_equal(written, expected, rtol=1e-14)
+    for wrong_options, word in (
+        (["--level", "0.9"], "--intervals"),
+        (["--intervals", limits_file, "--seed", "1"], "bootstrap"),
+        (["--intervals", str(tmp_path / "x.npz")], ".csv"),
+        (["--intervals", out], "take the place"),
+    ):
+        assert main([*call, *wrong_options]) == 2
+        assert word in capsys.readouterr().err
+    assert main(["distance", store, "-o", out, "--index", "da", "--intervals", limits_file]) == 2

@@ -64,6 +64,11 @@ def plot_surface(
         raise InputError("a surface is a full grid of two genes and two probes or more, errors > 0")
     if ax is None:
         ax = new_axes(_WIDTH, _HEIGHT, title, left=44, bottom=36, right=10)
+    # Before labels are placed, which takes the lengths of lines as they are drawn.
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(probes[0], probes[-1])
+    ax.set_ylim(genes[0], genes[-1])
     levels = _levels(float(error.min()), float(error.max()))
     fill = np.geomspace(error.min(), error.max() * (1 + 1e-9) + 1e-300, 64)
     ax.contourf(probes, genes, np.log(error), levels=np.log(fill), cmap=_MAP)
@@ -71,8 +76,6 @@ def plot_surface(
     ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK)
     if wanted is not None and error.min() < wanted < error.max():
         ax.contour(probes, genes, error, levels=[wanted], colors="#D55E00", linewidths=2)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
     ax.set_xticks(probes, [f"{n:g}" for n in probes], fontproperties=font(_SIZE))
     ax.set_yticks(genes, [f"{g:g}" for g in genes], fontproperties=font(_SIZE))
     ax.minorticks_off()
