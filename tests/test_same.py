@@ -196,6 +196,8 @@ def test_false_discoveries_are_controlled():
     frame = found.to_frame()
     assert list(frame["model"]) == models
     assert (frame["low"] < frame["similarity"]).all()
+    many = same_model(first, second, level=0.002)
+    assert many.draws.max() == 30 / 0.002
     # A pair's p-value is its own, whatever else is tested.
     alone = same_model(first, second, [("m03", "m03")])
     assert alone.p_value[0] == found.p_value[3]

@@ -207,6 +207,13 @@ def test_what_cannot_be_is_refused():
     )
     with pytest.raises(pp.InputError, match=r"partly decided .*'a', 'b'"):
         variance_components(hybrid)
+    alleles = [f"{k}" for k in range(64)]
+    rows = np.repeat([0, 1], 32), np.tile(np.repeat(np.arange(8), 4), 2)
+    never = pp.AlleleTable.from_counts(["a", "b"], list("ghijklmn"), *rows, alleles, [1] * 64)
+    with pytest.raises(pp.InputError, match="no pair of models has an identity"):
+        variance_components(never)
+    with pytest.raises(pp.InputError, match="prompt_cost"):
+        error_surface(prompt_cost=-1)
     for options, word in (
         ({"error": 0}, "error"),
         ({"error": math.nan}, "error"),

@@ -41,7 +41,10 @@ def add_parser(commands: Any, name: str) -> None:
     )
     parser.add_argument("--level", type=float, default=0.05, metavar="P", help="default 0.05")
     parser.add_argument(
-        "--exchanges", type=positive, default=9999, metavar="N", help="at most; default 9999"
+        "--exchanges",
+        type=positive,
+        metavar="N",
+        help="at most; default 9999, more for over 500 pairs",
     )
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="default 0")
     parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")

@@ -159,6 +159,7 @@ def error_surface(
     columns = [whole_number(n, "probes", 2) for n in probes]
     if not rows or not columns:
         raise InputError("a surface needs numbers of genes and of probes")
+    prompt_cost = _positive(prompt_cost, "prompt_cost", least=0.0)
     grid = np.meshgrid(rows, columns, indexing="ij")
     options: dict[str, Any] = {"quantity": quantity, "fixed_genes": fixed_genes}
     return _rows(components, grid[0].ravel(), grid[1].ravel(), prompt_cost, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SameModel", "same_model"]
 
+_EXCHANGES = 9999
 _ENOUGH = 100
 """Exceedances at which a p-value is known well enough: to a tenth of itself."""
 _ALIKE = -5.0
@@ -111,7 +113,7 @@ def same_model(
     *,
     level: float = 0.05,
     power: float = 0.8,
-    n: int = 9999,
+    n: int | None = None,
     seed: int = 0,
     n_threads: int = 0,
 ) -> SameModel:
@@ -136,8 +138,10 @@ def same_model(
         one pair is the level of the test.
     power : float
         Chance for which `SameModel.detectable` is stated.
-    n : int
-        Exchanges drawn at most; a pair that is plainly alike takes fewer.
+    n : int, optional
+        Exchanges drawn at most; a pair that is plainly alike takes fewer. By default
+        9,999, or pairs / level where that is more: with fewer, one pair alone could
+        not be called different among so many.
     seed : int
     n_threads : int
         0: all that this process may use. The result does not depend on it.
@@ -178,7 +182,7 @@ def same_model(
     for name, value in (("level", level), ("power", power)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
             raise InputError(f"{name} must be between 0 and 1, not {value!r}")
-    n = whole_number(n, "n", 19)
+    n = None if n is None else whole_number(n, "n", 19)
     seed = whole_number(seed, "seed", 0)
     n_threads = whole_number(n_threads, "n_threads", 0)
     for given in (table, *(() if other is None else (other,))):
@@ -193,6 +197,7 @@ def same_model(
     _check_genes(samples, names)
     statistic = np.array([_statistic(one) for one in samples])
     _check_overlap(samples, statistic, names)
+    n = max(_EXCHANGES, math.ceil(len(names) / level)) if n is None else n
     tested = _p_values(samples, names, n, seed, n_threads)
     return _found(samples, names, statistic, tested, level, power)
 

@@ -189,8 +189,8 @@ def variance_components(
     Raises
     ------
     InputError
-        When a model has hybrid cells, or no gene of four probes (which models), or a
-        pair shares fewer than eight of them.
+        When a model has hybrid cells, or no gene of four probes (which models), when a
+        pair shares fewer than eight of them, or no model repeats an allele.
 
     Notes
     -----
@@ -207,6 +207,11 @@ def variance_components(
     place = {name: i for i, name in enumerate(models)}
     rows = [_components(terms[place[a]], terms[place[b]], (a, b)) for a, b in names]
     numbers = np.array(rows).T
+    if np.isnan(numbers[0]).all():
+        raise InputError(
+            "no pair of models has an identity: alleles that a model repeats are wanting; sample "
+            "more probes"
+        )
     return VarianceComponents(
         tuple(names),
         numbers[0],
