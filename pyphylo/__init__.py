@@ -29,6 +29,7 @@ from pyphylo import _core  # noqa: E402, F401
 
 if TYPE_CHECKING:
     from pyphylo import simulate as simulate
+    from pyphylo import stats as stats
     from pyphylo._nearest import nearest as nearest
     from pyphylo._table_cache import cached_table as cached_table
     from pyphylo.alleles import AlleleRule as AlleleRule
@@ -46,6 +47,12 @@ if TYPE_CHECKING:
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
+    from pyphylo.stats.intervals import distance_intervals as distance_intervals
+    from pyphylo.stats.intervals import similarity_intervals as similarity_intervals
+    from pyphylo.stats.planning import plan_sampling as plan_sampling
+    from pyphylo.stats.same import same_model as same_model
+    from pyphylo.stats.same_power import same_model_power as same_model_power
+    from pyphylo.stats.variance import variance_components as variance_components
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
     from pyphylo.tree.ancestors import contract_ancestors as contract_ancestors
@@ -111,8 +118,14 @@ _LAZY = {
     "support_from_trees": "pyphylo.tree.support",
     "support_values": "pyphylo.tree.support",
     "upgma": "pyphylo.tree.upgma",
+    "distance_intervals": "pyphylo.stats.intervals",
+    "similarity_intervals": "pyphylo.stats.intervals",
+    "plan_sampling": "pyphylo.stats.planning",
+    "same_model": "pyphylo.stats.same",
+    "same_model_power": "pyphylo.stats.same_power",
+    "variance_components": "pyphylo.stats.variance",
 }
-_LAZY_MODULES = ("simulate",)
+_LAZY_MODULES = ("simulate", "stats")
 
 __all__ = [
     "FileFormatError",

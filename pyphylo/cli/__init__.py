@@ -26,6 +26,8 @@ _COMMANDS = {
     "parents": "parents",
     "nearest": "nearest",
     "place": "place",
+    "plan": "plan",
+    "same": "same",
     "bench": "bench",
     "info": "info",
 }

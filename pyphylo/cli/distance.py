@@ -7,7 +7,15 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyphylo.cli._common import Outcome, add_json, add_threads, existing_parent, positive
+from pyphylo.cli._common import (
+    Outcome,
+    add_json,
+    add_threads,
+    check_outputs,
+    existing_parent,
+    positive,
+    whole,
+)
 from pyphylo.cli._engine import add_comparing_engine, engine_options
 from pyphylo.errors import InputError
 
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
 
     from pyphylo.alleles import AlleleTable
     from pyphylo.distance import DistanceMatrix
+    from pyphylo.stats.intervals import Intervals
 
 __all__ = ["add_parser"]
 
@@ -61,6 +70,16 @@ def add_parser(commands: Any, name: str) -> None:
         help="such as 1GiB; larger matrices go to a .npy file, strip by strip",
     )
     add_comparing_engine(parser)
+    bars = parser.add_argument_group("error bars")
+    bars.add_argument(
+        "--intervals",
+        metavar="FILE",
+        help="a .csv file with each pair's standard error and confidence limits over genes",
+    )
+    bars.add_argument("--method", choices=("jackknife", "bootstrap"), help="default jackknife")
+    bars.add_argument("--level", type=float, metavar="P", help="of the limits; default 0.95")
+    bars.add_argument("--replicates", type=positive, metavar="N", help="of the bootstrap: 1000")
+    bars.add_argument("--seed", type=whole, metavar="N", help="of the bootstrap; default 0")
     add_json(parser)
     parser.set_defaults(run=_run)
 
@@ -78,17 +97,22 @@ def _run(args: argparse.Namespace) -> Outcome:
         if suffix != ".phy":
             raise InputError(f"--phylip-strict is a form of .phy files, not of {suffix}")
         names_file = existing_parent(f"{target}.names.json")
+    bars = _interval_file(args)
+    check_outputs([path for path in (target, names_file, bars) if path is not None], [])
     store = SampleStore.open(args.store)
     table = AlleleTable.from_store(store, AlleleRule(args.preset, chars=args.chars))
     if len(table.models) < 2:
         raise InputError(
             f"store {args.store!r} holds {len(table.models)} models; a distance needs two"
         )
+    intervals = None if bars is None else _intervals(table, args)
     distances = _distances(table, args, target)
     if names_file is None:
         distances.save(target)
     else:
         _save_strict(distances, target, names_file)
+    if bars is not None and intervals is not None:
+        _save_intervals(intervals, bars)
     data = {
         "distances": str(target),
         "models": len(table.models),
@@ -97,9 +121,53 @@ def _run(args: argparse.Namespace) -> Outcome:
         "index": args.index,
         **({"estimator": args.estimator or "plugin"} if args.index == "nei" else {}),
         **({} if names_file is None else {"names": str(names_file)}),
+        **({} if bars is None else {"intervals": str(bars)}),
     }
     text = f"{len(table.models)} x {len(table.models)} distances in {target}"
-    return Outcome(text if names_file is None else f"{text}, names in {names_file}", data)
+    text += "" if names_file is None else f", names in {names_file}"
+    return Outcome(text if bars is None else f"{text}, their limits in {bars}", data)
+
+
+def _interval_file(args: argparse.Namespace) -> Path | None:
+    """Where limits go; options of theirs are refused where there are none."""
+    if args.intervals is None:
+        for option in ("method", "level", "replicates", "seed"):
+            if getattr(args, option) is not None:
+                raise InputError(f"--{option} {getattr(args, option)} is an option of --intervals")
+        return None
+    if args.index != "nei":
+        raise InputError(f"--intervals {args.intervals} is of --index nei, not of {args.index}")
+    if args.method != "bootstrap":
+        for option in ("replicates", "seed"):
+            if getattr(args, option) is not None:
+                raise InputError(
+                    f"--{option} {getattr(args, option)} is an option of --method bootstrap"
+                )
+    target = existing_parent(args.intervals)
+    if target.suffix.lower() != ".csv":
+        raise InputError(f"--intervals {args.intervals!r}: limits are a .csv file")
+    return target
+
+
+def _intervals(table: AlleleTable, args: argparse.Namespace) -> Intervals:
+    from pyphylo.stats.intervals import distance_intervals
+
+    return distance_intervals(
+        table,
+        estimator=args.estimator or "plugin",
+        method=args.method or "jackknife",
+        level=0.95 if args.level is None else args.level,
+        n=1000 if args.replicates is None else args.replicates,
+        seed=args.seed or 0,
+        n_threads=args.threads,
+    )
+
+
+def _save_intervals(intervals: Intervals, target: Path) -> None:
+    from pyphylo._files import atomic_write_bytes
+
+    text = intervals.to_frame().to_csv(index=False, lineterminator="\n")
+    atomic_write_bytes(target, text.encode())
 
 
 def _save_strict(distances: DistanceMatrix, target: Path, names_file: Path) -> None:

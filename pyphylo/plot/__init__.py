@@ -1,7 +1,16 @@
-"""Pictures of trees and similarities; matplotlib is loaded when the first one is drawn."""
+"""Pictures of trees, similarities and errors; matplotlib is loaded when the first one is drawn."""
 
 from pyphylo.plot._heatmap import heatmap_figure, plot_heatmap
 from pyphylo.plot._save import save_figure
+from pyphylo.plot._surface import plot_surface, surface_figure
 from pyphylo.plot._tree import plot_tree, tree_figure
 
-__all__ = ["heatmap_figure", "plot_heatmap", "plot_tree", "save_figure", "tree_figure"]
+__all__ = [
+    "heatmap_figure",
+    "plot_heatmap",
+    "plot_surface",
+    "plot_tree",
+    "save_figure",
+    "surface_figure",
+    "tree_figure",
+]

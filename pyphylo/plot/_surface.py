@@ -1,0 +1,107 @@
+"""The error that genes and probes leave, as a map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyphylo.errors import InputError
+from pyphylo.plot._canvas import new_axes
+from pyphylo.plot._style import INK, MUTED
+from pyphylo.plot._text import font
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_surface", "surface_figure"]
+
+_MAP = "viridis_r"
+_WIDTH, _HEIGHT = 380.0, 280.0
+_SIZE = 9.0
+_COLUMNS = ("genes", "probes", "error")
+
+
+def plot_surface(
+    surface: pd.DataFrame,
+    *,
+    wanted: float | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the expected error over numbers of genes and of probes.
+
+    Parameters
+    ----------
+    surface : pandas.DataFrame
+        What `pyphylo.stats.planning.error_surface` gives: a full grid, with columns
+        genes, probes, error.
+    wanted : float, optional
+        An error whose line is drawn strongly.
+    ax : matplotlib.axes.Axes, optional
+        By default a figure of a fitting size is made.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Both axes are logarithmic.
+
+    Raises
+    ------
+    InputError
+        When the frame is no full grid of at least 2 x 2.
+    """
+    missing = [name for name in _COLUMNS if name not in surface.columns]
+    if missing:
+        raise InputError(f"a surface has columns genes, probes, error; {missing[0]!r} is missing")
+    grid = surface.pivot_table(index="genes", columns="probes", values="error")
+    genes, probes = grid.index.to_numpy(float), grid.columns.to_numpy(float)
+    error = grid.to_numpy(float)
+    if min(error.shape) < 2 or not np.isfinite(error).all() or (error <= 0).any():
+        raise InputError("a surface is a full grid of two genes and two probes or more, errors > 0")
+    if ax is None:
+        ax = new_axes(_WIDTH, _HEIGHT, title, left=44, bottom=36, right=10)
+    # Before labels are placed, which takes the lengths of lines as they are drawn.
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(probes[0], probes[-1])
+    ax.set_ylim(genes[0], genes[-1])
+    levels = _levels(float(error.min()), float(error.max()))
+    fill = np.geomspace(error.min(), error.max() * (1 + 1e-9) + 1e-300, 64)
+    ax.contourf(probes, genes, np.log(error), levels=np.log(fill), cmap=_MAP)
+    lines = ax.contour(probes, genes, error, levels=levels, colors=INK, linewidths=0.6)
+    ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK)
+    if wanted is not None and error.min() < wanted < error.max():
+        ax.contour(probes, genes, error, levels=[wanted], colors="#D55E00", linewidths=2)
+    ax.set_xticks(probes, [f"{n:g}" for n in probes], fontproperties=font(_SIZE))
+    ax.set_yticks(genes, [f"{g:g}" for g in genes], fontproperties=font(_SIZE))
+    ax.minorticks_off()
+    ax.set_xlabel("probes of each gene", color=INK, fontproperties=font(_SIZE))
+    ax.set_ylabel("genes", color=INK, fontproperties=font(_SIZE))
+    ax.tick_params(colors=INK, width=0.6)
+    for spine in ax.spines.values():
+        spine.set_edgecolor(MUTED)
+    if title:
+        ax.set_title(title, color=INK, fontproperties=font(12.0))
+    return ax
+
+
+def surface_figure(
+    surface: pd.DataFrame, *, wanted: float | None = None, title: str | None = None
+) -> Figure:
+    """A figure with the surface on it; see `plot_surface`."""
+    ax = plot_surface(surface, wanted=wanted, title=title)
+    return ax.figure  # type: ignore[return-value]  # made by new_axes, so no subfigure
+
+
+def _levels(least: float, most: float) -> list[float]:
+    """1, 1.5, 2, 3, 5, 7 times powers of ten between two errors."""
+    steps = [
+        digit * 10.0**power
+        for power in range(int(np.floor(np.log10(least))), int(np.ceil(np.log10(most))) + 1)
+        for digit in (1, 1.5, 2, 3, 5, 7)
+    ]
+    return [round(step, 12) for step in steps if least < step < most] or [(least * most) ** 0.5]

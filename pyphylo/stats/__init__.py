@@ -1,0 +1,44 @@
+"""How sure numbers are, and what happened between models.
+
+Names are imported when they are first used (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyphylo.stats.intervals import Intervals as Intervals
+    from pyphylo.stats.intervals import distance_intervals as distance_intervals
+    from pyphylo.stats.intervals import similarity_intervals as similarity_intervals
+    from pyphylo.stats.planning import SamplingPlan as SamplingPlan
+    from pyphylo.stats.planning import plan_sampling as plan_sampling
+    from pyphylo.stats.same import SameModel as SameModel
+    from pyphylo.stats.same import same_model as same_model
+    from pyphylo.stats.same_power import same_model_power as same_model_power
+    from pyphylo.stats.variance import VarianceComponents as VarianceComponents
+    from pyphylo.stats.variance import variance_components as variance_components
+
+_LAZY = {
+    "Intervals": "pyphylo.stats.intervals",
+    "SameModel": "pyphylo.stats.same",
+    "SamplingPlan": "pyphylo.stats.planning",
+    "VarianceComponents": "pyphylo.stats.variance",
+    "distance_intervals": "pyphylo.stats.intervals",
+    "plan_sampling": "pyphylo.stats.planning",
+    "same_model": "pyphylo.stats.same",
+    "same_model_power": "pyphylo.stats.same_power",
+    "similarity_intervals": "pyphylo.stats.intervals",
+    "variance_components": "pyphylo.stats.variance",
+}
+
+__all__ = sorted(_LAZY)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])
