@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
+    from pyphylo.stats.fstatistics import f2 as f2
+    from pyphylo.stats.fstatistics import f3 as f3
+    from pyphylo.stats.fstatistics import f4 as f4
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
     from pyphylo.tree.ancestors import contract_ancestors as contract_ancestors
@@ -87,6 +90,9 @@ _LAZY = {
     "delta_scores": "pyphylo.tree.delta",
     "contradicted_parents": "pyphylo.parents",
     "evaluate_parents": "pyphylo.parents",
+    "f2": "pyphylo.stats.fstatistics",
+    "f3": "pyphylo.stats.fstatistics",
+    "f4": "pyphylo.stats.fstatistics",
     "cached_table": "pyphylo._table_cache",
     "genetic_distance": "pyphylo.indices",
     "contract_ancestors": "pyphylo.tree.ancestors",

@@ -5,7 +5,8 @@ namespace phylo::bindings {
 
 namespace {
 
-std::span<double> writable(py::array_t<double>& array) {
+template <class T>
+std::span<T> writable(py::array_t<T>& array) {
     return {array.mutable_data(), static_cast<std::size_t>(array.size())};
 }
 
@@ -63,13 +64,17 @@ void register_f_statistics(py::module_& module) {
             const F2Terms terms = checked(table, weights, block_ends, roots);
             py::array_t<double> estimates(pairs_in(table));
             py::array_t<double> variances(pairs_in(table));
-            const std::span<double> means = writable(estimates);
-            const std::span<double> spreads = writable(variances);
+            py::array_t<std::int32_t> genes(pairs_in(table));
+            py::array_t<std::int32_t> blocks(pairs_in(table));
+            const F2Moments out{.estimates = writable(estimates),
+                                .variances = writable(variances),
+                                .genes = writable(genes),
+                                .blocks = writable(blocks)};
             {
                 const py::gil_scoped_release release;  // the arrays are not yet visible to Python
-                f2_moments(table, terms, threads, means, spreads, stop_on_signal());
+                f2_moments(table, terms, threads, out, stop_on_signal());
             }
-            return py::make_tuple(estimates, variances);
+            return py::make_tuple(estimates, variances, genes, blocks);
         },
         py::arg("table"), py::arg("weights").noconvert(), py::arg("block_ends").noconvert(),
         py::arg("roots"), py::arg("threads"));

@@ -157,8 +157,7 @@ class BlockSink {
 /// so that nothing cancels, and v = n_b / (n - n_b): the sums of v, v x and v x^2.
 class MomentSink {
    public:
-    MomentSink(const Run& run, std::span<double> estimates, std::span<double> variances)
-        : run_(run), estimates_(estimates), variances_(variances) {}
+    MomentSink(const Run& run, const F2Moments& out) : run_(run), out_(out) {}
 
     struct Pair {
         double genes = 0.0;   ///< n, known ahead
@@ -167,7 +166,7 @@ class MomentSink {
         double v = 0.0;
         double v_x = 0.0;
         double v_x_x = 0.0;
-        std::int64_t blocks = 0;
+        std::int32_t blocks = 0;
     };
     struct Held {
         std::vector<Pair> pairs;
@@ -207,9 +206,10 @@ class MomentSink {
             const double mean = pair.total / pair.genes;  // 0 / 0 is NaN
             const double shift = mean - pair.origin;
             const double sum = pair.v_x_x - 2 * shift * pair.v_x + shift * shift * pair.v;
-            estimates_[place] = mean;
-            variances_[place] =
-                pair.blocks < 2 ? nan : std::max(0.0, sum) / static_cast<double>(pair.blocks);
+            out_.estimates[place] = mean;
+            out_.variances[place] = pair.blocks < 2 ? nan : std::max(0.0, sum) / pair.blocks;
+            out_.genes[place] = static_cast<std::int32_t>(pair.genes);
+            out_.blocks[place] = pair.blocks;
         });
     }
 
@@ -237,8 +237,7 @@ class MomentSink {
     }
 
     const Run& run_;
-    std::span<double> estimates_;
-    std::span<double> variances_;
+    const F2Moments& out_;
 };
 
 /// Genes go outermost, so that a gene's entries stay in cache while all rows pass over them.
@@ -304,10 +303,10 @@ void f2_blocks(const AlleleTable& table, const F2Terms& terms, int threads, std:
     for_all_pairs(table, terms, threads, stop, [&](const Run& run) { return BlockSink(run, out); });
 }
 
-void f2_moments(const AlleleTable& table, const F2Terms& terms, int threads,
-                std::span<double> estimates, std::span<double> variances, const StopRequest& stop) {
+void f2_moments(const AlleleTable& table, const F2Terms& terms, int threads, const F2Moments& out,
+                const StopRequest& stop) {
     for_all_pairs(table, terms, threads, stop,
-                  [&](const Run& run) { return MomentSink(run, estimates, variances); });
+                  [&](const Run& run) { return MomentSink(run, out); });
 }
 
 }  // namespace phylo

@@ -72,8 +72,11 @@ TEST_CASE("f2 of blocks, their means and variances are those of plain loops") {
         std::vector<double> sums(pairs * ends.size());
         std::vector<double> means(pairs);
         std::vector<double> variances(pairs);
+        std::vector<std::int32_t> common(pairs);
+        std::vector<std::int32_t> used(pairs);
         f2_blocks(table, terms, threads, sums);
-        f2_moments(table, terms, threads, means, variances);
+        f2_moments(table, terms, threads,
+                   {.estimates = means, .variances = variances, .genes = common, .blocks = used});
         std::size_t pair = 0;
         for (std::int64_t i = 0; i < models; ++i) {
             for (std::int64_t j = i + 1; j < models; ++j, ++pair) {
@@ -101,6 +104,8 @@ TEST_CASE("f2 of blocks, their means and variances are those of plain loops") {
                     }
                 }
                 REQUIRE(n > 0);
+                CHECK(common[pair] == n);
+                CHECK(used[pair] == blocks);
                 CHECK(means[pair] == doctest::Approx(total / n).epsilon(1e-11));
                 if (blocks >= 2) {
                     CHECK(variances[pair] == doctest::Approx(variance / blocks).epsilon(1e-10));

@@ -31,16 +31,22 @@ struct F2Terms {
 void f2_blocks(const AlleleTable& table, const F2Terms& terms, int threads, std::span<double> out,
                const StopRequest& stop = {});
 
+/// f2 of all pairs, condensed as the pairs of f2_blocks.
+struct F2Moments {
+    std::span<double> estimates;
+    std::span<double> variances;
+    std::span<std::int32_t> genes;   ///< that both models have
+    std::span<std::int32_t> blocks;  ///< that have any of them
+};
+
 /// Means of f2 over genes and their variances by the jackknife over blocks, for all pairs.
 ///
-/// `estimates` and `variances` are condensed, as the pairs of f2_blocks. With s_b the sum over the
-/// n_b genes of block b that both models have, n their sum and g the blocks that have any:
-/// f2 = sum_b s_b / n and, the delete-one-block jackknife for blocks of unequal sizes (Busing,
-/// Meijer & van der Leeden 1999), var = 1/g sum_b n_b / (n - n_b) (s_b / n_b - f2)^2.
-/// NaN without a gene in common; a variance is NaN where fewer than two blocks have one.
-/// Time as f2_blocks, memory 6 MiB a thread. Throws Interrupted when asked to stop.
-void f2_moments(const AlleleTable& table, const F2Terms& terms, int threads,
-                std::span<double> estimates, std::span<double> variances,
+/// With s_b the sum over the n_b genes of block b that both models have, n their sum and g
+/// the blocks that have any: f2 = sum_b s_b / n and, the delete-one-block jackknife for blocks of
+/// unequal sizes (Busing, Meijer & van der Leeden 1999), var = 1/g sum_b n_b / (n - n_b)
+/// (s_b / n_b - f2)^2. NaN without a gene in common; a variance is NaN where fewer than two blocks
+/// have one. Time as f2_blocks, memory 8 MiB a thread. Throws Interrupted when asked to stop.
+void f2_moments(const AlleleTable& table, const F2Terms& terms, int threads, const F2Moments& out,
                 const StopRequest& stop = {});
 
 }  // namespace phylo
