@@ -46,9 +46,11 @@ if TYPE_CHECKING:
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
+    from pyphylo.stats.distilled import find_teacher as find_teacher
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
     from pyphylo.stats.fstatistics import f4 as f4
+    from pyphylo.stats.merge import find_merge as find_merge
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
     from pyphylo.tree.ancestors import contract_ancestors as contract_ancestors
@@ -93,6 +95,8 @@ _LAZY = {
     "f2": "pyphylo.stats.fstatistics",
     "f3": "pyphylo.stats.fstatistics",
     "f4": "pyphylo.stats.fstatistics",
+    "find_merge": "pyphylo.stats.merge",
+    "find_teacher": "pyphylo.stats.distilled",
     "cached_table": "pyphylo._table_cache",
     "genetic_distance": "pyphylo.indices",
     "contract_ancestors": "pyphylo.tree.ancestors",

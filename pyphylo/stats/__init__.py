@@ -7,14 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyphylo.stats.distilled import find_teacher as find_teacher
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
     from pyphylo.stats.fstatistics import f4 as f4
+    from pyphylo.stats.merge import find_merge as find_merge
 
 _LAZY = {
     "f2": "pyphylo.stats.fstatistics",
     "f3": "pyphylo.stats.fstatistics",
     "f4": "pyphylo.stats.fstatistics",
+    "find_merge": "pyphylo.stats.merge",
+    "find_teacher": "pyphylo.stats.distilled",
 }
 
 __all__ = [*_LAZY]

@@ -38,7 +38,7 @@ _MOST_BLOCKS = 128
 """Blocks that genes are laid into unless the caller says."""
 _POOLED_FLOOR = 0.01
 """What is added to a pooled frequency before it divides."""
-_PAIR_BYTES = 64
+_PAIR_BYTES = 90
 """Of a pair in a frame of f2 of all pairs, and while it is made."""
 _TOGETHER = 1 << 15
 """Quadruples that a thread takes at a time."""
