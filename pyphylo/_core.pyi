@@ -132,9 +132,7 @@ def f2_moments(
     block_ends: NDArray[np.int64],
     roots: bool,
     threads: int,
-) -> tuple[
-    NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]
-]: ...
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]: ...
 def gene_products(
     table: AlleleTable, model: int, estimator: Estimator, threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]: ...

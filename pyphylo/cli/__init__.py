@@ -26,6 +26,8 @@ _COMMANDS = {
     "parents": "parents",
     "nearest": "nearest",
     "place": "place",
+    "merge": "merge",
+    "distilled": "distilled",
     "bench": "bench",
     "info": "info",
 }

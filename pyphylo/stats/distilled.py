@@ -199,8 +199,8 @@ def _tests(
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where((error == 0) & (mean == 0), 0.0, mean / error)
     df = len(panel.sizes) - 1.0
-    p = stdtr(df, -z) if side == "greater" else 2 * stdtr(df, -np.abs(z))
-    return mean, error, z, p
+    p = np.asarray(stdtr(df, -z if side == "greater" else -np.abs(z)), dtype=np.float64)
+    return mean, error, z, p if side == "greater" else 2.0 * p
 
 
 def _cosines(panel: F2Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
