@@ -109,14 +109,13 @@ def test_the_error_of_a_cosine_is_the_jackknife():
 
 def test_direction_and_length_may_name_different_ones():
     world = star(3)
-    base, near = world.p["base"], world.p["c3"]
-    far = near + 0.8 * (world.p["c4"] - base)
-    world.p["far"] = np.clip(far, 0, None) + 0.3 * np.clip(near - base, 0, None)
-    world.p["far"] /= world.p["far"].sum(axis=1, keepdims=True)
-    world.p["S"] = 0.6 * base + 0.4 * near
-    found = pp.find_teacher(world.counted(512), "S", "base", candidates=["c3", "far", "c0"])
+    world.p["short"] = world.blend({"base": 0.7, "c3": 0.3}, 0.0)
+    world.p["far"] = world.blend({"c3": 1.0}, 0.3)
+    world.p["S"] = world.blend({"base": 0.6, "c3": 0.4}, 0.0)
+    found = pp.find_teacher(world.counted(512), "S", "base", candidates=["short", "far", "c0"])
     assert found.leader == "far"
-    assert "by direction alone (cosine) 'c3' is nearer" in found.reason
+    assert found.outcome == "shares most drift"
+    assert "by direction alone (cosine) 'short' is nearer" in found.reason
 
 
 def test_what_cannot_be_used_is_refused():
