@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 import pyphylo as pp
@@ -12,7 +14,8 @@ from pyphylo.simulate._populations import drift_step
 class World:
     """Candidates that drifted from one base down a random tree, all of it in the table.
 
-    `base` is the first model; `a` and `b` are two others, neither an ancestor of the other.
+    `base` is the first model; `a` and `b` are two others, neither an ancestor of the other, or None
+    where there are none such.
     """
 
     def __init__(self, seed, n_candidates=20, n_genes=128, drift=(0.05, 0.3)):
@@ -27,10 +30,13 @@ class World:
         for name in history.nodes.node:  # as released: parents first
             if history.parents[name] is not None:
                 above[name] |= above[history.parents[name]]
-        while True:
-            self.a, self.b = self.rng.choice([m for m in self.p if m != self.base], 2, False)
-            if self.a not in above[self.b] and self.b not in above[self.a]:
-                break
+        unrelated = [
+            (a, b)
+            for a, b in itertools.permutations([m for m in self.p if m != self.base], 2)
+            if a not in above[b] and b not in above[a]
+        ]
+        chosen = self.rng.integers(len(unrelated)) if unrelated else None
+        self.a, self.b = (None, None) if chosen is None else unrelated[chosen]
 
     def blend(self, shares, drift=0.01):
         """A mixture of populations, drifted."""

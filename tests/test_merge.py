@@ -21,6 +21,27 @@ GOOD = 20
 """Worlds a kind: enough to tell 0.9 from 0.5."""
 
 
+def test_no_mixture_is_zero_and_z_says_how_far_from_it():
+    """f3 of a model whose copy is one of the pair, f4 of drifts that are independent."""
+    z = []
+    for seed in range(150):
+        world = World(seed, n_candidates=6)
+        if world.a is None:
+            continue
+        world.p["M"] = world.p[world.a]
+        world.p["a2"] = world.blend({world.a: 1.0}, 0.1)
+        world.p["b2"] = world.blend({world.b: 1.0}, 0.12)
+        table = world.counted()
+        f3 = pp.f3(table, "M", [(world.a, world.b)], n_threads=1).z[0]
+        f4 = pp.f4(table, [(world.a, "a2", world.b, "b2")], n_threads=1).z[0]
+        z.append((f3, f4))
+    z = np.array(z)
+    assert len(z) > 100
+    assert (abs(z.mean(axis=0)) < 0.35).all()
+    assert ((z.std(axis=0) > 0.8) & (z.std(axis=0) < 1.2)).all()
+    assert ((abs(z) > 1.98).mean(axis=0) < 0.12).all()
+
+
 @pytest.mark.parametrize("share", [0.5, 0.3])
 def test_parents_among_twenty_candidates_are_named(share):
     right, apart, covered = 0, [], 0
