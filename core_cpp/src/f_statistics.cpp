@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "index_cells.hpp"
@@ -18,7 +19,6 @@ std::size_t index_of(std::int64_t value) noexcept { return static_cast<std::size
 
 /// As for the indices: a block's sums take 1 MiB, a gene's entries stay in cache.
 constexpr std::int64_t kTileModels = 1024;
-constexpr std::int64_t kMaxBlockRows = 128;
 constexpr std::int64_t kMinBlockRows = 8;
 constexpr std::int64_t kBlocksAThread = 4;
 
@@ -131,6 +131,7 @@ void add_gene(const Run& run, const Columns& tile, std::int64_t gene, std::int64
 /// Writes the sums of each block where they belong.
 class BlockSink {
    public:
+    static constexpr std::int64_t kMaxRows = 128;
     BlockSink(const Run& run, std::span<double> out) : run_(run), out_(out) {}
 
     struct Held {};
@@ -157,6 +158,7 @@ class BlockSink {
 /// so that nothing cancels, and v = n_b / (n - n_b): the sums of v, v x and v x^2.
 class MomentSink {
    public:
+    static constexpr std::int64_t kMaxRows = 64;  ///< fewer, because a pair takes more
     MomentSink(const Run& run, const F2Moments& out) : run_(run), out_(out) {}
 
     struct Pair {
@@ -182,17 +184,21 @@ class MomentSink {
     void take(const Columns& tile, const Rows& rows, std::int64_t block, Held& held) const {
         const std::int64_t first = block == 0 ? 0 : run_.terms.block_ends[index_of(block) - 1];
         const std::int64_t last = run_.terms.block_ends[index_of(block)];
+        const auto genes = static_cast<double>(run_.table.n_genes());
+        const auto size = static_cast<double>(last - first);
+        const double v = size / (genes - size);
         for_each(tile, rows, [&](std::size_t at, std::int64_t row, std::int64_t column) {
             Pair& pair = held.pairs[at];
-            double n = static_cast<double>(last - first);
-            if (pair.genes < static_cast<double>(run_.table.n_genes())) {
-                n = 0.0;
-                for (std::int64_t g = first; g < last; ++g) {
-                    n += run_.cells.missing(g, row) || run_.cells.missing(g, column) ? 0.0 : 1.0;
-                }
+            if (pair.genes == genes) {
+                add(pair, rows.sums[at], size, v);
+                return;
+            }
+            double n = 0.0;
+            for (std::int64_t g = first; g < last; ++g) {
+                n += run_.cells.missing(g, row) || run_.cells.missing(g, column) ? 0.0 : 1.0;
             }
             if (n > 0) {
-                add(pair, rows.sums[at], n);
+                add(pair, rows.sums[at], n, n / (pair.genes - n));
             }
         });
     }
@@ -214,12 +220,11 @@ class MomentSink {
     }
 
    private:
-    static void add(Pair& pair, double sum, double n) noexcept {
-        const double x = sum / n;
+    static void add(Pair& pair, double sum, double n, double v) noexcept {
+        const double x = n == 1 ? sum : sum / n;
         if (pair.blocks++ == 0) {
             pair.origin = x;
         }
-        const double v = n / (pair.genes - n);
         const double apart = x - pair.origin;
         pair.total += sum;
         pair.v += v;
@@ -271,7 +276,8 @@ void for_all_pairs(const AlleleTable& table, const F2Terms& terms, int threads,
                   .terms = terms,
                   .lines = line_kernels().back()};
     const auto sink = make_sink(run);
-    using Held = typename decltype(sink)::Held;
+    using Sink = std::remove_const_t<decltype(sink)>;
+    using Held = typename Sink::Held;
     const std::int64_t models = table.n_models();
     const std::int64_t shares =
         kBlocksAThread * threads_for(std::numeric_limits<std::int64_t>::max(), threads);
@@ -280,7 +286,7 @@ void for_all_pairs(const AlleleTable& table, const F2Terms& terms, int threads,
                            threads, stop);
         const std::int64_t rows = models - begin;
         const std::int64_t block_rows =
-            std::clamp((rows + shares - 1) / shares, kMinBlockRows, kMaxBlockRows);
+            std::clamp((rows + shares - 1) / shares, kMinBlockRows, Sink::kMaxRows);
         const std::int64_t tasks = (rows + block_rows - 1) / block_rows;
         const std::size_t n_workers = index_of(threads_for(tasks, threads));
         std::vector<Rows> workers(n_workers);

@@ -45,7 +45,7 @@ struct F2Moments {
 /// the blocks that have any: f2 = sum_b s_b / n and, the delete-one-block jackknife for blocks of
 /// unequal sizes (Busing, Meijer & van der Leeden 1999), var = 1/g sum_b n_b / (n - n_b)
 /// (s_b / n_b - f2)^2. NaN without a gene in common; a variance is NaN where fewer than two blocks
-/// have one. Time as f2_blocks, memory 8 MiB a thread. Throws Interrupted when asked to stop.
+/// have one. Time as f2_blocks, memory 5 MiB a thread. Throws Interrupted when asked to stop.
 void f2_moments(const AlleleTable& table, const F2Terms& terms, int threads, const F2Moments& out,
                 const StopRequest& stop = {});
 
