@@ -47,8 +47,13 @@ if TYPE_CHECKING:
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
+    from pyphylo.stats.distilled import find_teacher as find_teacher
+    from pyphylo.stats.fstatistics import f2 as f2
+    from pyphylo.stats.fstatistics import f3 as f3
+    from pyphylo.stats.fstatistics import f4 as f4
     from pyphylo.stats.intervals import distance_intervals as distance_intervals
     from pyphylo.stats.intervals import similarity_intervals as similarity_intervals
+    from pyphylo.stats.merge import find_merge as find_merge
     from pyphylo.stats.planning import plan_sampling as plan_sampling
     from pyphylo.stats.same import same_model as same_model
     from pyphylo.stats.same_power import same_model_power as same_model_power
@@ -94,6 +99,11 @@ _LAZY = {
     "delta_scores": "pyphylo.tree.delta",
     "contradicted_parents": "pyphylo.parents",
     "evaluate_parents": "pyphylo.parents",
+    "f2": "pyphylo.stats.fstatistics",
+    "f3": "pyphylo.stats.fstatistics",
+    "f4": "pyphylo.stats.fstatistics",
+    "find_merge": "pyphylo.stats.merge",
+    "find_teacher": "pyphylo.stats.distilled",
     "cached_table": "pyphylo._table_cache",
     "genetic_distance": "pyphylo.indices",
     "contract_ancestors": "pyphylo.tree.ancestors",

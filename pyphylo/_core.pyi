@@ -119,6 +119,20 @@ def genetic_distance(
     single_precision: bool,
     threads: int,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
+def f2_blocks(
+    table: AlleleTable,
+    weights: NDArray[np.float64],
+    block_ends: NDArray[np.int64],
+    roots: bool,
+    threads: int,
+) -> NDArray[np.float64]: ...
+def f2_moments(
+    table: AlleleTable,
+    weights: NDArray[np.float64],
+    block_ends: NDArray[np.int64],
+    roots: bool,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]: ...
 def gene_products(
     table: AlleleTable, model: int, estimator: Estimator, threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]: ...

@@ -45,6 +45,7 @@ Claim claim_from(const py::function& told);
 
 void register_errors(py::module_& module);
 void register_allele_table(py::module_& module);
+void register_f_statistics(py::module_& module);
 void register_gene_products(py::module_& module);
 void register_indices(py::module_& module);
 void register_table_builder(const py::module_& module);

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
     module.def("kernel_instruction_set", &phylo::kernel_instruction_set);
     register_errors(module);
     register_allele_table(module);
+    register_f_statistics(module);
     register_gene_products(module);
     register_indices(module);
     register_table_builder(module);

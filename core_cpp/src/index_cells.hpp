@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "phylo/allele_table.hpp"
@@ -17,10 +18,16 @@ namespace phylo {
 ///     rogers       sum p^2 / 2    sum p q                                 root
 ///     jsd          sum p / 2      sum (e(p) + e(q) - e(p + q)) / 2        rest
 ///
-/// with e(p) = -p log2 p.
+/// with e(p) = -p log2 p. Other sums over pairs of cells, f2 above all, are read the same way, with
+/// values and halves of their own.
 class IndexCells {
    public:
+    /// Writes the values of a cell's entries into `frequencies` and returns its half.
+    using ReadCell = std::function<double(const Cell& cell, std::vector<double>& frequencies)>;
+
     IndexCells(const AlleleTable& table, Index index, int threads, const StopRequest& stop);
+    IndexCells(const AlleleTable& table, const ReadCell& read, int threads,
+               const StopRequest& stop);
 
     [[nodiscard]] std::size_t at(std::int64_t gene, std::int64_t model) const noexcept {
         return static_cast<std::size_t>(gene * n_models_ + model);
@@ -36,8 +43,6 @@ class IndexCells {
     std::vector<std::int64_t> starts;  ///< first entry of each (gene, model); -1 where missing
 
    private:
-    void add_cell(const AlleleTable& table, const Cell& cell, Index index);
-
     std::int64_t n_models_;
     std::size_t words_;                   ///< of a model in `present_`
     std::vector<std::uint64_t> present_;  ///< a bit for each gene that a model has

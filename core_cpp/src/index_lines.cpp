@@ -30,22 +30,35 @@ template <bool kRoot>
     return cancelled != 0;
 }
 
+[[gnu::always_inline]] inline void squares(double* __restrict sums, const double* __restrict shared,
+                                           const double* __restrict half, double own,
+                                           std::int32_t n) noexcept {
+    for (std::int32_t j = 0; j < n; ++j) {
+        const double term = own + half[j] - 2 * shared[j];
+        sums[j] += half[j] == half[j] ? term : 0.0;
+    }
+}
+
 // The loops above, compiled for one instruction set.
 // NOLINTBEGIN(bugprone-macro-parentheses): a name and an attribute bear none
-#define PHYLO_LINE_KERNELS(name, attribute)                                                     \
-    struct name {                                                                               \
-        attribute static void add_products(double* sums, const double* others, double own,      \
-                                           std::int32_t n) {                                    \
-            products(sums, others, own, n);                                                     \
-        }                                                                                       \
-        attribute static bool add_terms(double* sums, const double* shared, const double* half, \
-                                        double own, std::int32_t n) {                           \
-            return terms<false>(sums, shared, half, own, n);                                    \
-        }                                                                                       \
-        attribute static bool add_roots(double* sums, const double* shared, const double* half, \
-                                        double own, std::int32_t n) {                           \
-            return terms<true>(sums, shared, half, own, n);                                     \
-        }                                                                                       \
+#define PHYLO_LINE_KERNELS(name, attribute)                                                       \
+    struct name {                                                                                 \
+        attribute static void add_products(double* sums, const double* others, double own,        \
+                                           std::int32_t n) {                                      \
+            products(sums, others, own, n);                                                       \
+        }                                                                                         \
+        attribute static bool add_terms(double* sums, const double* shared, const double* half,   \
+                                        double own, std::int32_t n) {                             \
+            return terms<false>(sums, shared, half, own, n);                                      \
+        }                                                                                         \
+        attribute static bool add_roots(double* sums, const double* shared, const double* half,   \
+                                        double own, std::int32_t n) {                             \
+            return terms<true>(sums, shared, half, own, n);                                       \
+        }                                                                                         \
+        attribute static void add_squares(double* sums, const double* shared, const double* half, \
+                                          double own, std::int32_t n) {                           \
+            squares(sums, shared, half, own, n);                                                  \
+        }                                                                                         \
     }
 // NOLINTEND(bugprone-macro-parentheses)
 
@@ -62,7 +75,8 @@ LineKernels kernels_of(std::string_view name) {
     return {.instruction_set = name,
             .add_products = Set::add_products,
             .add_terms = Set::add_terms,
-            .add_roots = Set::add_roots};
+            .add_roots = Set::add_roots,
+            .add_squares = Set::add_squares};
 }
 
 }  // namespace

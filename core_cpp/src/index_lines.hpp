@@ -31,6 +31,10 @@ struct LineKernels {
     /// The same with the root of each term.
     bool (*add_roots)(double* sums, const double* shared, const double* half, double own,
                       std::int32_t n);
+
+    /// sums[j] += own + half[j] - 2 shared[j], nothing where `half` is NaN.
+    void (*add_squares)(double* sums, const double* shared, const double* half, double own,
+                        std::int32_t n);
 };
 
 /// Those that this processor can run, best last.

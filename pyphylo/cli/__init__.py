@@ -28,6 +28,8 @@ _COMMANDS = {
     "place": "place",
     "plan": "plan",
     "same": "same",
+    "merge": "merge",
+    "distilled": "distilled",
     "bench": "bench",
     "info": "info",
 }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyphylo.genome import Genome
 
 from pyphylo.cli._server import SERVER_BACKEND, add_server_options, server_options
-from pyphylo.errors import InputError
+from pyphylo.errors import FileFormatError, InputError
 
 __all__ = [
     "Outcome",
@@ -22,6 +22,7 @@ __all__ = [
     "add_sampling_options",
     "add_threads",
     "backend_options",
+    "candidate_names",
     "check_outputs",
     "existing_parent",
     "file_lines",
@@ -231,3 +232,17 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
 def file_lines(paths: Iterable[Path]) -> str:
     """Written files, one a line."""
     return "\n".join(f"  {path}" for path in paths)
+
+
+def candidate_names(path: str) -> list[str]:
+    """The names in a file, one a line; lines that are empty are none."""
+    from pyphylo._files import read_bytes
+
+    try:
+        text = read_bytes(path, "candidates").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path!r} is not UTF-8 text: {error}") from None
+    names = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+    if not names:
+        raise FileFormatError(f"{path!r} names no candidate: write one a line")
+    return list(dict.fromkeys(names))

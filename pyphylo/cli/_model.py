@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["add_model_options", "finite", "model_name", "rule_of", "table_with_model"]
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(
+    parser: argparse.ArgumentParser, *, metavar: str = "MODEL", estimator: bool = True
+) -> None:
     """MODEL, its store, and how the two are compared."""
     parser.add_argument(
         "model",
-        metavar="MODEL",
+        metavar=metavar,
         help="a model of the store; or a hub id, folder or GGUF file, which is sampled first "
         "(label=MODEL renames)",
     )
@@ -38,9 +40,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder, or an address such as s3://bucket/store",
     )
-    parser.add_argument(
-        "--estimator", choices=("plugin", "unbiased"), default="plugin", help="default plugin"
-    )
+    if estimator:
+        parser.add_argument(
+            "--estimator", choices=("plugin", "unbiased"), default="plugin", help="default plugin"
+        )
     parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")
     parser.add_argument("--chars", type=positive, default=4, metavar="N", help="allele length")
     add_threads(parser)

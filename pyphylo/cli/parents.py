@@ -12,12 +12,13 @@ from pyphylo.cli._common import (
     Outcome,
     add_json,
     add_threads,
+    candidate_names,
     existing_parent,
     file_lines,
     positive,
     whole,
 )
-from pyphylo.errors import FileFormatError, InputError
+from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     check_target = None if args.check is None else existing_parent(args.check)
     if check_target is not None and check_target.resolve() == target.resolve():
         raise InputError(f"-o and --check both name {args.output!r}: give them two files")
-    candidates = None if args.candidates is None else _names(args.candidates)
+    candidates = None if args.candidates is None else candidate_names(args.candidates)
     D = _distances(args.matrix, similarity=args.similarity)
     frame = propose_parents(D, args.metadata, candidates, precision=args.precision)
     contradicted = None if args.check is None else _contradicted(args, candidates)
@@ -150,20 +151,6 @@ def _distances(path: str | Path, *, similarity: bool) -> DistanceMatrix:
         return DistanceMatrix.load(path)
     distances: DistanceMatrix = nei_distance(SimilarityMatrix.load(path))
     return distances
-
-
-def _names(path: str) -> list[str]:
-    """Lines that are not empty."""
-    from pyphylo._files import read_bytes
-
-    try:
-        text = read_bytes(path, "candidates").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path!r} is not UTF-8 text: {error}") from None
-    names = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
-    if not names:
-        raise FileFormatError(f"{path!r} names no candidate: write one a line")
-    return list(dict.fromkeys(names))
 
 
 def _csv(frame: pd.DataFrame) -> bytes:

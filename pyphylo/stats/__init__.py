@@ -1,15 +1,22 @@
-"""How sure numbers are, and what happened between models.
+"""Statistics over allele tables: how sure numbers are, and what happened between models.
 
 Names are imported when they are first used (PEP 562).
 """
+
+from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyphylo.stats.distilled import find_teacher as find_teacher
+    from pyphylo.stats.fstatistics import f2 as f2
+    from pyphylo.stats.fstatistics import f3 as f3
+    from pyphylo.stats.fstatistics import f4 as f4
     from pyphylo.stats.intervals import Intervals as Intervals
     from pyphylo.stats.intervals import distance_intervals as distance_intervals
     from pyphylo.stats.intervals import similarity_intervals as similarity_intervals
+    from pyphylo.stats.merge import find_merge as find_merge
     from pyphylo.stats.planning import SamplingPlan as SamplingPlan
     from pyphylo.stats.planning import plan_sampling as plan_sampling
     from pyphylo.stats.same import SameModel as SameModel
@@ -24,6 +31,11 @@ _LAZY = {
     "SamplingPlan": "pyphylo.stats.planning",
     "VarianceComponents": "pyphylo.stats.variance",
     "distance_intervals": "pyphylo.stats.intervals",
+    "f2": "pyphylo.stats.fstatistics",
+    "f3": "pyphylo.stats.fstatistics",
+    "f4": "pyphylo.stats.fstatistics",
+    "find_merge": "pyphylo.stats.merge",
+    "find_teacher": "pyphylo.stats.distilled",
     "plan_sampling": "pyphylo.stats.planning",
     "same_model": "pyphylo.stats.same",
     "same_model_power": "pyphylo.stats.same_power",
