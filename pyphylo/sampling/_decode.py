@@ -317,12 +317,12 @@ def token_weights(logits: torch.Tensor, temperature: float) -> torch.Tensor:
 
 
 def _cumulative(weights: torch.Tensor) -> torch.Tensor:
-    """Running sums; impossible tokens add nothing."""
+    """Running sums, on a CPU in place of the weights; impossible tokens add nothing."""
+    if not weights.is_cuda:
+        return weights.cumsum_(dim=-1)
+    # A parallel sum rounds in any order, so it may rise where nothing is added.
     cdf = weights.cumsum(dim=-1)
-    if cdf.is_cuda:
-        # A parallel sum rounds in any order, so it may rise where nothing is added.
-        cdf = cdf.masked_fill_(weights == 0, 0.0).cummax(dim=-1).values
-    return cdf
+    return cdf.masked_fill_(weights == 0, 0.0).cummax(dim=-1).values
 
 
 def _quantiles(

@@ -1,9 +1,8 @@
 """Weights of linear layers laid out for oneDNN, beside the model's own.
 
 In float32 torch multiplies by MKL, which lays the weights out anew in every call and, on
-processors that are not Intel's, leaves half of the vector registers' width unused. oneDNN takes
-weights that were laid out once and uses the full width on any x86 processor: with 50 rows half
-of the time. Torch compiles models to that call but has no public name for it, so it is
+processors that are not Intel's, may leave half of the vector registers' width unused. oneDNN
+takes weights that were laid out once and uses all the width there is: with 50 rows half of the time. Torch compiles models to that call but has no public name for it, so it is
 tried out before it is used. It changes nothing but rounding.
 """
 
@@ -66,6 +65,8 @@ def _linears(
         if type(module) not in (torch.nn.Linear, Conv1D) or "forward" in vars(module):
             continue
         weight: torch.Tensor = module.weight
+        if type(weight) is not torch.nn.Parameter:
+            continue  # quantised, and says that it is of the dtype that it stands for
         if weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.numel():
             yield module, weight.t() if type(module) is Conv1D else weight, module.bias
 

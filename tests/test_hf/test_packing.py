@@ -21,6 +21,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+class Quantised(torch.Tensor):
+    """As libraries of quantisation have them: a tensor that computes in its own way."""
+
+
 def packed(model: Any) -> list[str]:
     """Names of the layers that multiply by packed weights."""
     return [name for name, module in model.named_modules() if "forward" in vars(module)]
@@ -94,7 +98,9 @@ def test_layers_with_code_of_their_own_and_other_dtypes_are_left_alone() -> None
     wrapped, seen = torch.nn.Linear(4, 4), []
     own = wrapped.forward
     wrapped.forward = lambda x: (seen.append(1), own(x))[1]
-    model = torch.nn.Sequential(plain, wrapped, Doubled(4, 4), half)
+    quantised = torch.nn.Linear(4, 4)
+    quantised.weight = torch.nn.Parameter(quantised.weight.detach().as_subclass(Quantised))
+    model = torch.nn.Sequential(plain, wrapped, Doubled(4, 4), half, quantised)
     linears = PackedLinears()
     linears.pack(model)
     assert packed(model) == ["0", "1"]
