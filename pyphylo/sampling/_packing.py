@@ -2,8 +2,9 @@
 
 In float32 torch multiplies by MKL, which lays the weights out anew in every call and, on
 processors that are not Intel's, may leave half of the vector registers' width unused. oneDNN
-takes weights that were laid out once and uses all the width there is: with 50 rows half of the time. Torch compiles models to that call but has no public name for it, so it is
-tried out before it is used. It changes nothing but rounding.
+takes weights that were laid out once and uses all the width there is: with 50 rows half of
+the time. Torch compiles models to that call but has no public name for it, so it is tried
+out before it is used. It changes nothing but rounding.
 """
 
 from __future__ import annotations
