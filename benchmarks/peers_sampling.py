@@ -20,6 +20,7 @@ import torch
 import pyphylo as pp
 from pyphylo.bench.random_model import BILLION, SMALL
 from pyphylo.bench.sampling import Ledger
+from pyphylo.sampling._load import load_model, resolve_device
 from pyphylo.sampling.base import MODES, SamplingConfig
 from pyphylo.sampling.hf import HuggingFaceSampler
 
@@ -28,8 +29,15 @@ class Generate:
     """`generate` as well as it goes: prompts by length, padded on the left where they differ."""
 
     def __init__(self, sampler: HuggingFaceSampler, config: SamplingConfig) -> None:
-        loaded = sampler._load()
-        self._model, self._tokenizer = loaded.model, loaded.tokenizer
+        # A model of its own: pyphylo lays out weights of the one it reads in a way of its own.
+        self._model = load_model(
+            sampler._spec,
+            sampler._location,
+            sampler.identity.dtype,
+            resolve_device(sampler._device),
+            trust_remote_code=False,
+        )
+        self._tokenizer = sampler._load().tokenizer
         self._config = config
 
     @torch.inference_mode()

@@ -27,6 +27,8 @@ __all__ = ["DRAW_CELLS", "Job", "Weights", "draw_tokens", "follow", "run_jobs", 
 
 DRAW_CELLS = 1 << 23
 """Probabilities turned into float64 at once (64 MiB)."""
+_DRAW_CELLS_CPU = 1 << 18
+"""Of those that are only drawn from, what a core's own cache holds (2 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,8 @@ def draw_tokens(
     BadLogitsError
         When a row is no distribution.
     """
-    chunk = max(1, DRAW_CELLS // logits.shape[1])
+    cells = _DRAW_CELLS_CPU if logits.device.type == "cpu" else DRAW_CELLS
+    chunk = max(1, cells // logits.shape[1])
     drawn: list[NDArray[np.int64]] = []
     for start in range(0, len(uniforms), chunk):
         part = uniforms[start : start + chunk]
@@ -306,17 +309,20 @@ def draw_tokens(
 def token_weights(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Unnormalised probabilities in float64, the largest 1; NaN where they are none."""
     device = torch.device("cpu") if logits.device.type == "mps" else logits.device
-    weights = logits.to(device=device, dtype=torch.float64)
-    return ((weights - weights.amax(dim=-1, keepdim=True)) / temperature).exp_()
+    weights = logits.to(device=device, dtype=torch.float64, copy=True)
+    weights.sub_(weights.amax(dim=-1, keepdim=True))
+    if temperature != 1:
+        weights.div_(temperature)
+    return weights.exp_()
 
 
 def _cumulative(weights: torch.Tensor) -> torch.Tensor:
-    """Running sums; impossible tokens add nothing."""
+    """Running sums, on a CPU in place of the weights; impossible tokens add nothing."""
+    if not weights.is_cuda:
+        return weights.cumsum_(dim=-1)
+    # A parallel sum rounds in any order, so it may rise where nothing is added.
     cdf = weights.cumsum(dim=-1)
-    if cdf.is_cuda:
-        # A parallel sum rounds in any order, so it may rise where nothing is added.
-        cdf = cdf.masked_fill_(weights == 0, 0.0).cummax(dim=-1).values
-    return cdf
+    return cdf.masked_fill_(weights == 0, 0.0).cummax(dim=-1).values
 
 
 def _quantiles(

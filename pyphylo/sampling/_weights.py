@@ -22,6 +22,7 @@ from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.sampling._adapter import adapter_folder
 from pyphylo.sampling._load import load_model, quiet
 from pyphylo.sampling._locate import AdapterLocation, ModelLocation
+from pyphylo.sampling._packing import PackedLinears
 
 __all__ = ["Weights"]
 
@@ -60,6 +61,7 @@ class Weights:
         self._known: _State | None = None  # of the base, where it was just seen to be so
         self._buffers: dict[str, tuple[int, int]] = {}
         self._counter = _TokenCounter()
+        self._linears = PackedLinears()
 
     @property
     def tokens(self) -> int:
@@ -87,6 +89,7 @@ class Weights:
             base, self._base = self._base, None  # half an adapter on it, it is of no use
             self._adapted = _Adapted(self._spec, base, self._location.adapter, self._known)
             self._base = base
+        self._linears.pack(self._base)
         self._counter.watch(self._base)
         return self._base
 
@@ -105,6 +108,7 @@ class Weights:
     def free(self) -> None:
         """Forget the weights; the next `model` loads them again."""
         self._counter.forget()
+        self._linears.unpack()
         self._base = self._adapted = self._known = None
         gc.collect()
         if torch.cuda.is_available():
@@ -113,6 +117,7 @@ class Weights:
     def _take_off(self) -> Any:
         """The base as it was read, no longer ours; None where it changed."""
         self._counter.forget()
+        self._linears.unpack()
         base, adapted = self._base, self._adapted
         self._base = self._adapted = self._known = None
         if base is None or (adapted is not None and not adapted.take_off()):
