@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
+    from pyphylo.stats.gene_information import gene_information as gene_information
+    from pyphylo.stats.gene_selection import select_genes as select_genes
+    from pyphylo.stats.trajectory import trajectory as trajectory
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
     from pyphylo.tree.ancestors import contract_ancestors as contract_ancestors
@@ -111,6 +114,9 @@ _LAZY = {
     "support_from_trees": "pyphylo.tree.support",
     "support_values": "pyphylo.tree.support",
     "upgma": "pyphylo.tree.upgma",
+    "gene_information": "pyphylo.stats.gene_information",
+    "select_genes": "pyphylo.stats.gene_selection",
+    "trajectory": "pyphylo.stats.trajectory",
 }
 _LAZY_MODULES = ("simulate",)
 

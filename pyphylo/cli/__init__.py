@@ -26,6 +26,7 @@ _COMMANDS = {
     "parents": "parents",
     "nearest": "nearest",
     "place": "place",
+    "trajectory": "trajectory",
     "bench": "bench",
     "info": "info",
 }
