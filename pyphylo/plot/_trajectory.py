@@ -117,6 +117,10 @@ def plot_trajectory(frame: pd.DataFrame, distance: Axes, speed: Axes | None = No
     for ax in panels:
         if wide:
             ax.set_xscale("symlog", linthresh=wide)
+            ax.xaxis.set_major_formatter("{x:g}")
+        ax.set_xlim(frame["step"].min(), frame["step"].max())
+    if speed is not None and wide:
+        _by_powers(speed, frame)
     if speed is not None:
         distance.tick_params(labelbottom=False)
     last = panels[-1]
@@ -145,6 +149,7 @@ def _line(
         # Colours repeat after ten: another marker then tells lines apart.
         marker=style.marker(code) if len(x) <= _MANY else None,
         ms=3.5,
+        clip_on=False,
         label=fit_text(label, _SIZE, _NAMES - 4 * _SIZE),
     )
 
@@ -162,7 +167,17 @@ def _speeds(ax: Axes, frame: pd.DataFrame, unit: str) -> None:
     _finish(ax, f"distance a {unit}")
 
 
+def _by_powers(ax: Axes, frame: pd.DataFrame) -> None:
+    """A logarithmic axis of speeds: where steps grow by powers of ten, they fall by as many."""
+    speeds = frame[["speed", "speed_upper"]].to_numpy().ravel()
+    speeds = speeds[speeds > 0]
+    if len(speeds):
+        ax.set_yscale("log", nonpositive="clip")
+        ax.set_ylim(speeds.min() / 2, speeds.max() * 2)
+
+
 def _finish(ax: Axes, label: str) -> None:
+    """Axis, label and ticks, in the style of all pictures."""
     ax.set_ylim(bottom=0)
     ax.set_ylabel(label, fontproperties=font(_SIZE + 1), color=INK)
     ax.spines[["top", "right"]].set_visible(False)

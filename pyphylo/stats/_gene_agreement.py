@@ -27,7 +27,7 @@ from pyphylo.stats._gene_blocks import gene_of_columns, model_of_entries
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
 
-__all__ = ["Agreement", "Cells", "agreement_of"]
+__all__ = ["Agreement", "Cells", "likeness", "view_products"]
 
 _Floats = NDArray[np.float64]
 
@@ -101,8 +101,6 @@ class Agreement:
 
     Attributes
     ----------
-    products : ndarray of float64, shape (genes, genes)
-        Q.
     signal : ndarray of float64, shape (genes,)
         Slope of the gene's view on the reference without itself; 0 for a gene of no view.
     noise : ndarray of float64, shape (genes,)
@@ -111,11 +109,9 @@ class Agreement:
         Inner products of what the slopes leave; `noise` on the diagonal.
     """
 
-    products: _Floats
     signal: _Floats
     noise: _Floats
     joint: _Floats
-    length: float
 
     @classmethod
     def of(cls, products: _Floats) -> Agreement:
@@ -138,17 +134,7 @@ class Agreement:
         joint = products - np.outer(signal, with_all) - np.outer(with_all, signal)
         joint += np.outer(signal, signal) * length
         np.fill_diagonal(joint, noise)
-        return cls(products, signal, noise, joint, length)
-
-    def score(self, genes: NDArray[np.intp]) -> float:
-        """Correlation of the summed views of some genes with the reference, estimated.
-
-        Each gene's signal is taken without itself, so noise is never counted as agreement.
-        """
-        signal = float(self.signal[genes].sum())
-        noise = max(float(self.joint[np.ix_(genes, genes)].sum()), 0.0)
-        length = signal * signal * self.length + noise
-        return signal * float(np.sqrt(self.length / length)) if length > 0 else 0.0
+        return cls(signal, noise, joint)
 
     def greedy(self, n: int, allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Genes in the order in which they are chosen, `n` of those allowed, or all of them.
@@ -174,8 +160,18 @@ class Agreement:
         return np.array(order, dtype=np.intp)
 
 
-def agreement_of(cells: Cells, rows: NDArray[np.intp]) -> Agreement:
-    """The agreement of all genes over some of the models.
+def likeness(products: _Floats, some: NDArray[np.intp], others: NDArray[np.intp]) -> float:
+    """Correlation of the summed views of some genes and of others; 0 where one sum is nothing."""
+    across = float(products[np.ix_(some, others)].sum())
+    lengths = [float(products[np.ix_(genes, genes)].sum()) for genes in (some, others)]
+    # Rounding: sums of views that cancel.
+    if min(lengths) <= 1e-12 * float(np.trace(products)):
+        return 0.0
+    return across / float(np.sqrt(lengths[0] * lengths[1]))
+
+
+def view_products(cells: Cells, rows: NDArray[np.intp]) -> _Floats:
+    """Inner products of all genes' views over some of the models, shape (genes, genes).
 
     Models have up to 48 partners each: the 32 nearest, and 16 at even steps of the other
     ranks, which stand for those between. O(48 models x (entries a model + genes^2)) time.
@@ -203,7 +199,7 @@ def agreement_of(cells: Cells, rows: NDArray[np.intp]) -> Agreement:
         )
         view = _view(cells.self_terms[i], cells.self_terms[partners], out, weights)
         products += view.T @ view
-    return Agreement.of(products)
+    return products
 
 
 def _view(own: _Floats, others: _Floats, products: _Floats, weights: _Floats) -> _Floats:

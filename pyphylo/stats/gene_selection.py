@@ -13,7 +13,7 @@ from pyphylo._compare import ESTIMATORS
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.similarity import nei_similarity
-from pyphylo.stats._gene_agreement import Agreement, Cells, agreement_of
+from pyphylo.stats._gene_agreement import Agreement, Cells, likeness, view_products
 from pyphylo.stats._model_labels import group_codes
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ class GeneSelection:
         The chosen ones, the first chosen first: any start of it is a choice too.
     scores : pandas.DataFrame
         A row a gene of the table, chosen ones first: gene; rank (from 1; missing where it
-        is not chosen); signal (slope of the gene's distances on those of the other genes, in
-        units of all genes' mean); noise; in_folds (share of the folds that choose it); what
-        is against it ("constant", "private" or empty).
+        is not chosen); signal (slope of the gene's distances on those of the other genes) and
+        noise (what the slope leaves), in units of their means; in_folds (share of the folds
+        that choose it); fault ("constant", "private" or empty).
     evaluation : pandas.DataFrame or None
         A row a fold: fold, models (judged on), agreement_chosen, agreement_all,
-        agreement_random (of as many genes, mean of 20 sets). None where nothing was judged.
+        agreement_random (of as many genes, mean of 20 sets); see `select_genes`. None where
+        nothing was judged.
     similarity, similarity_all : float
         Mean over pairs of models over the chosen genes, and over all.
     """
@@ -118,9 +119,12 @@ def select_genes(
     quiet gene without signal is worth nothing. A constant gene, and one whose alleles are
     all private, has no view at all.
 
-    Agreement is the correlation of the chosen genes' summed views with the reference over
-    the fold's own models, none of which took part in the choice; genes are never
-    correlated with themselves.
+    Judging: the genes are parted in two halves, and for each fold as large a share of one
+    half is chosen on the other folds' models as `n` is of all. Agreement is the correlation,
+    over the fold's own models, of the chosen genes' summed views with those of the half that
+    could not be chosen; then the halves change places. So neither the judging models nor the
+    judging genes took part in the choice. Where ``agreement_chosen`` is no higher than
+    ``agreement_random``, all genes tell about as much, and any will do.
 
     Similarities over chosen genes are not those over all: leaving out constant genes
     lowers them, leaving out private ones raises them. Compare models over one set of genes.
@@ -151,6 +155,8 @@ def select_genes(
             f"a budget of {n} genes is more than the table's {len(table.genes)}: sample more "
             "genes, or ask for fewer"
         )
+    if folds and len(table.genes) < 2:
+        raise InputError("one gene is judged by another: give more genes, or folds=0")
     if len(table.models) < _FEWEST:
         raise InputError(
             f"genes are chosen on {_FEWEST} models at least; the table has {len(table.models)}"
@@ -163,7 +169,7 @@ def select_genes(
     cells = Cells.of(table, estimator, n_threads, 3)
     everyone = np.arange(len(table.models))
     fault = _faults(cells, everyone)
-    agreement = agreement_of(cells, everyone)
+    agreement = Agreement.of(view_products(cells, everyone))
     order = agreement.greedy(n, fault == "")
     if len(order) < n:
         warnings.warn(
@@ -175,10 +181,9 @@ def select_genes(
     chosen_in = np.zeros(len(table.genes))
     rows = []
     for number, part in enumerate(parts):
-        others = np.setdiff1d(everyone, part)
-        found = agreement_of(cells, others).greedy(n, _faults(cells, others) == "")
-        chosen_in[found] += 1 / len(parts)
-        judged = _judged(cells, part, found, np.random.Generator(np.random.Philox(seed + number)))
+        rng = np.random.Generator(np.random.Philox([seed, number]))
+        judged, chosen = _judged(cells, np.setdiff1d(everyone, part), part, n, rng)
+        chosen_in[chosen] += 1 / len(parts)
         rows.append({"fold": number, "models": len(part), **judged})
     genes = tuple(table.genes[g] for g in order)
     in_folds = chosen_in if parts else np.full(len(fault), np.nan)
@@ -234,24 +239,39 @@ def _faults(cells: Cells, rows: _Rows) -> NDArray[np.str_]:
     most = np.zeros(n_genes)
     np.maximum.at(most, cells.gene_of_column, per_column)
     alleles = np.bincount(cells.gene_of_column[per_column > 0], minlength=n_genes)
-    fault = np.where(most <= 1, "private", "")
+    fault = np.where(most <= 1, "private", "").astype("U8")  # room for the longer word
     fault[(alleles == 1) & (models > 1)] = "constant"
     return fault
 
 
-def _judged(cells: Cells, part: _Rows, chosen: _Rows, rng: np.random.Generator) -> dict[str, float]:
-    """How the chosen genes do on models that were not asked."""
-    agreement = agreement_of(cells, part)
-    n_genes = len(agreement.signal)
-    random = [
-        agreement.score(rng.permutation(n_genes)[: len(chosen)].astype(np.intp))
-        for _ in range(_RANDOM)
-    ]
-    return {
-        "agreement_chosen": agreement.score(chosen),
-        "agreement_all": agreement.score(np.arange(n_genes)),
-        "agreement_random": float(np.mean(random)),
-    }
+def _judged(
+    cells: Cells, asked: _Rows, judges: _Rows, n: int, rng: np.random.Generator
+) -> tuple[dict[str, float], _Rows]:
+    """How genes chosen on some models do on others, and which they are."""
+    train, test = view_products(cells, asked), view_products(cells, judges)
+    allowed = _faults(cells, asked) == ""
+    shuffled = rng.permutation(len(allowed))
+    halves = [np.sort(shuffled[half::2]) for half in (0, 1)]
+    chosen: list[_Rows] = []
+    found: list[tuple[float, float, float]] = []
+    for candidates, others in (halves, halves[::-1]):
+        budget = max(1, round(n * len(candidates) / len(allowed)))
+        agreement = Agreement.of(train[np.ix_(candidates, candidates)])
+        mine = candidates[agreement.greedy(budget, allowed[candidates])]
+        random = [
+            likeness(test, rng.permutation(candidates)[:budget], others) for _ in range(_RANDOM)
+        ]
+        chosen.append(mine)
+        found.append(
+            (
+                likeness(test, mine, others),
+                likeness(test, candidates, others),
+                float(np.mean(random)),
+            )
+        )
+    means = np.mean(found, axis=0).tolist()
+    names = ("agreement_chosen", "agreement_all", "agreement_random")
+    return dict(zip(names, means, strict=True)), np.concatenate(chosen)
 
 
 def _scores(
