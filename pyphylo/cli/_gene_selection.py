@@ -145,6 +145,8 @@ def _lines(found: GeneSelection, data: dict[str, Any]) -> list[str]:
             f"chosen {mean['agreement_chosen']:.3f}, all genes {mean['agreement_all']:.3f}, "
             f"as many random ones {mean['agreement_random']:.3f}"
         )
+        if mean["agreement_chosen"] <= mean["agreement_random"]:
+            lines.append("no better than random ones: these genes tell about as much, any will do")
     lines.append(
         f"mean similarity of two models: {found.similarity:.3f}, over all genes "
         f"{found.similarity_all:.3f}; compare models over one set of genes only"

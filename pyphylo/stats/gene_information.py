@@ -106,9 +106,9 @@ def gene_information(
     >>> frame = pp.gene_information(history.table, families)
     >>> frame[["gene", "within", "between", "fst", "group_share"]].round(2)
          gene  within  between   fst  group_share
-    0  gene-0    0.54     0.17  0.24         0.33
-    1  gene-1    0.58     0.20  0.26         0.28
-    2  gene-2    0.48     0.32  0.40         0.41
+    0  gene-0    0.47     0.35  0.43         0.46
+    1  gene-1    0.56     0.23  0.30         0.44
+    2  gene-2    0.56     0.23  0.29         0.41
     """
     import pandas as pd
 

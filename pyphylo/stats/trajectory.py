@@ -102,8 +102,9 @@ def trajectory(
     >>> run = list(history.models[:3])
     >>> pp.trajectory(history.table, run)[["checkpoint", "to", "distance"]].round(2).head(3)
               checkpoint     to  distance
-    0  family-0/model-00  start       0.0
-    1  family-0/model-00    end       0.0
+    0  family-0/model-00  start      0.00
+    1  family-0/model-00    end      0.16
+    2  family-0/model-01  start      0.31
     """
     import pandas as pd
 
