@@ -51,12 +51,15 @@ if TYPE_CHECKING:
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
     from pyphylo.stats.fstatistics import f4 as f4
+    from pyphylo.stats.gene_information import gene_information as gene_information
+    from pyphylo.stats.gene_selection import select_genes as select_genes
     from pyphylo.stats.intervals import distance_intervals as distance_intervals
     from pyphylo.stats.intervals import similarity_intervals as similarity_intervals
     from pyphylo.stats.merge import find_merge as find_merge
     from pyphylo.stats.planning import plan_sampling as plan_sampling
     from pyphylo.stats.same import same_model as same_model
     from pyphylo.stats.same_power import same_model_power as same_model_power
+    from pyphylo.stats.trajectories import trajectory as trajectory
     from pyphylo.stats.variance import variance_components as variance_components
     from pyphylo.store import SampleStore as SampleStore
     from pyphylo.tree._distances import robinson_foulds_many as robinson_foulds_many
@@ -134,6 +137,9 @@ _LAZY = {
     "same_model": "pyphylo.stats.same",
     "same_model_power": "pyphylo.stats.same_power",
     "variance_components": "pyphylo.stats.variance",
+    "gene_information": "pyphylo.stats.gene_information",
+    "select_genes": "pyphylo.stats.gene_selection",
+    "trajectory": "pyphylo.stats.trajectories",
 }
 _LAZY_MODULES = ("simulate", "stats")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
     from pyphylo.genome import Genome
 
-__all__ = ["GeneDiversity", "gene_diversity", "recorded_diversity"]
+__all__ = ["Entries", "GeneDiversity", "gene_diversity", "recorded_diversity"]
 
 _DIGITS = 4
 
@@ -97,7 +97,7 @@ def gene_diversity(table: AlleleTable) -> GeneDiversity:
     core = table._core
     model = np.repeat(np.arange(n_models), np.diff(core.indptr))
     gene = np.searchsorted(core.gene_offsets, core.columns, side="right") - 1
-    entries = _Entries(table, model, gene)
+    entries = Entries(table, model, gene)
     shape = (n_models, n_genes)
     distinct = np.bincount(entries.cell, minlength=n_models * n_genes).reshape(shape)
     self_terms = entries.self_terms.reshape(shape)
@@ -151,8 +151,18 @@ def recorded_diversity(genome: Genome) -> dict[str, Any] | None:
     return None
 
 
-class _Entries:
-    """The entries of a table by cell: frequencies, and each cell's unbiased self term."""
+class Entries:
+    """The entries of a table by cell: frequencies, and each cell's self terms.
+
+    Attributes
+    ----------
+    cell : ndarray of int64, shape (entries,)
+        Model times genes, plus gene.
+    p : ndarray of float64, shape (entries,)
+    probes, plugin, self_terms : ndarray of float64, shape (cells,)
+        Probes (0: exact, hybrid or missing), sum p^2 and its unbiased estimate; NaN
+        where a cell is missing, and where it has one draw for the last.
+    """
 
     def __init__(self, table: AlleleTable, model: NDArray[Any], gene: NDArray[Any]) -> None:
         core = table._core
@@ -178,8 +188,9 @@ class _Entries:
         noise = mass**2 * (1.0 - f_squares) / np.maximum(m - 1.0, 1.0)
         noise[(mass > 0) & (m < 2)] = np.nan
         self.probes = n
-        self.self_terms = self._sums(self.p**2, n_cells) - noise
-        self.self_terms[self._sums(np.ones(len(self.p)), n_cells) == 0] = np.nan
+        self.plugin = self._sums(self.p**2, n_cells)
+        self.plugin[self._sums(np.ones(len(self.p)), n_cells) == 0] = np.nan
+        self.self_terms = self.plugin - noise
 
     def _sums(self, values: NDArray[Any], n_cells: int) -> NDArray[np.float64]:
         sums: NDArray[Any] = np.bincount(self.cell, weights=values, minlength=n_cells)

@@ -30,6 +30,7 @@ _COMMANDS = {
     "same": "same",
     "merge": "merge",
     "distilled": "distilled",
+    "trajectory": "trajectory",
     "bench": "bench",
     "info": "info",
 }

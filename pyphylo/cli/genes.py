@@ -1,4 +1,4 @@
-"""``pyphylo genes``: build genomes and show what is known of them."""
+"""``pyphylo genes``: build genomes, choose from them and show what is known of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from pyphylo.cli._common import Outcome, add_json, existing_parent, genome_at, positive, whole
+from pyphylo.cli._gene_selection import add_select
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,9 +17,10 @@ __all__ = ["add_parser"]
 
 def add_parser(commands: Any, name: str) -> None:
     """Register the command."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help="build and show genomes")
+    parser: argparse.ArgumentParser = commands.add_parser(name, help="build, choose, show genomes")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add_build(actions)
+    add_select(actions)
 
     show = actions.add_parser("show", help="print a genome's prompts")
     show.add_argument("genome", nargs="?", default="math", metavar="GENOME", help=_GENOME_HELP)

@@ -3,14 +3,17 @@
 from pyphylo.plot._heatmap import heatmap_figure, plot_heatmap
 from pyphylo.plot._save import save_figure
 from pyphylo.plot._surface import plot_surface, surface_figure
+from pyphylo.plot._trajectory import plot_trajectory, trajectory_figure
 from pyphylo.plot._tree import plot_tree, tree_figure
 
 __all__ = [
     "heatmap_figure",
     "plot_heatmap",
     "plot_surface",
+    "plot_trajectory",
     "plot_tree",
     "save_figure",
     "surface_figure",
+    "trajectory_figure",
     "tree_figure",
 ]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
     from pyphylo.stats.fstatistics import f4 as f4
+    from pyphylo.stats.gene_information import gene_information as gene_information
+    from pyphylo.stats.gene_selection import GeneSelection as GeneSelection
+    from pyphylo.stats.gene_selection import select_genes as select_genes
     from pyphylo.stats.intervals import Intervals as Intervals
     from pyphylo.stats.intervals import distance_intervals as distance_intervals
     from pyphylo.stats.intervals import similarity_intervals as similarity_intervals
@@ -22,10 +25,12 @@ if TYPE_CHECKING:
     from pyphylo.stats.same import SameModel as SameModel
     from pyphylo.stats.same import same_model as same_model
     from pyphylo.stats.same_power import same_model_power as same_model_power
+    from pyphylo.stats.trajectories import trajectory as trajectory
     from pyphylo.stats.variance import VarianceComponents as VarianceComponents
     from pyphylo.stats.variance import variance_components as variance_components
 
 _LAZY = {
+    "GeneSelection": "pyphylo.stats.gene_selection",
     "Intervals": "pyphylo.stats.intervals",
     "SameModel": "pyphylo.stats.same",
     "SamplingPlan": "pyphylo.stats.planning",
@@ -36,10 +41,13 @@ _LAZY = {
     "f4": "pyphylo.stats.fstatistics",
     "find_merge": "pyphylo.stats.merge",
     "find_teacher": "pyphylo.stats.distilled",
+    "gene_information": "pyphylo.stats.gene_information",
     "plan_sampling": "pyphylo.stats.planning",
     "same_model": "pyphylo.stats.same",
     "same_model_power": "pyphylo.stats.same_power",
+    "select_genes": "pyphylo.stats.gene_selection",
     "similarity_intervals": "pyphylo.stats.intervals",
+    "trajectory": "pyphylo.stats.trajectories",
     "variance_components": "pyphylo.stats.variance",
 }
 
