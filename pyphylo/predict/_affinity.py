@@ -36,11 +36,6 @@ def checked_matrix(estimator: Any, X: Any, *, fitting: bool) -> NDArray[np.float
             f"Negative values in data passed to {type(estimator).__name__}: "
             f"{X[i, j]!r} in row {i}, column {j}; a {affinity} is never below 0"
         )
-    if fitting and affinity == "distance" and (X.diagonal() == 1.0).all():
-        raise InputError(
-            "X has a diagonal of ones, as similarities do: pass affinity='similarity', "
-            "or distances (pyphylo.nei_distance)"
-        )
     if fitting and affinity == "similarity" and not X.diagonal().any():
         raise InputError(
             "X has a diagonal of zeros, as distances do: pass affinity='distance', "

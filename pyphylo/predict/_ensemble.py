@@ -190,10 +190,14 @@ def _support_vectors(A: Array, y: Array, bounds: list[float]) -> list[Vectors]:
     fitted = []
     for bound in bounds:
         machine = SVR(kernel="precomputed", C=bound, epsilon=_SVR_TUBE).fit(K, (y - level) / scale)
+        dual = np.zeros(len(y))
+        dual[machine.support_] = machine.dual_coef_[0]
+        # Scores that all lie inside the tube leave no support vector: one without weight stands in
+        used = machine.support_ if len(machine.support_) else np.array([0])
         fitted.append(
             Vectors(
-                A[machine.support_],
-                machine.dual_coef_[0] * scale,
+                A[used],
+                dual[used] * scale,
                 gamma,
                 float(machine.intercept_[0]) * scale + level,
             )

@@ -33,7 +33,7 @@ class Known:
 
     def mean(self, train: Rows, test: Rows) -> NDArray[np.float64]:
         """The mean score of the training rows."""
-        return np.full(len(test), self.scores[train].mean())
+        return np.full(len(test), float(self.scores[train].mean()))
 
     def parameters(self, train: Rows, test: Rows) -> NDArray[np.float64]:
         """A line through score against log parameters."""
@@ -50,7 +50,7 @@ class Known:
     def nearest(self, train: Rows, test: Rows) -> NDArray[np.float64]:
         """The score of the nearest training model."""
         closest = self.distances[np.ix_(test, train)].argmin(axis=1)
-        return self.scores[train[closest]]
+        return np.asarray(self.scores[train[closest]])
 
     def same_base(self, train: Rows, test: Rows) -> NDArray[np.float64]:
         """The base model's score, or the mean of its other fine-tunes."""

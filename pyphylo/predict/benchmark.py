@@ -24,6 +24,9 @@ _LINKS = ("logit", "identity")
 _EDGE = 0.01
 """Scores nearer to 0 or 1 than this count as this far from it before the logit."""
 
+_FAR = 2.0
+"""Distances whose median exceeds this are not Nei's: exp(-D) would leave nothing of them."""
+
 _CLADE_HEIGHT = 0.5
 """Where no groups are given: models within this distance are left out together."""
 
@@ -41,7 +44,8 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     link : {"logit", "identity"}
         Under ``"logit"`` scores are fractions of 1 and predictions lie in (0, 1).
     affinity : {"distance", "similarity"}
-        What X holds. Distances D count as similarities exp(-D) where these are needed.
+        What X holds. Distances D count as similarities exp(-D) where these are
+        needed.
     stiffness : tuple of float
         Factors of all penalties to choose from, by the error on groups left out.
     n_folds : int
@@ -57,6 +61,9 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     landmarks_ : ndarray of int
         Columns of X that predictions read.
+    unit_ : float
+        Distances D count as similarities exp(-D / unit_): 1 but for distances whose median
+        exceeds 2, which are not Nei's.
     stiffness_ : float
         The one chosen.
     slope_, intercept_ : ndarray of shape (n_benchmarks,)
@@ -139,6 +146,8 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         random = check_random_state(self.random_state)
         scored = np.flatnonzero(~np.isnan(scores).all(axis=1))
         self.landmarks_ = _drawn(scored, self.max_landmarks, random)
+        median = float(np.median(X[:, self.landmarks_])) if self.affinity == "distance" else 0.0
+        self.unit_ = max(1.0, median / _FAR)
         self._covariates = Covariates(covariates, len(X))
         panel = self._panel(X, covariates)
         panel = panel.take(scored, np.arange(len(self.landmarks_)))
@@ -208,7 +217,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _panel(self, X: NDArray[np.float64], covariates: ArrayLike | None) -> Panel:
         """What the five regressions read of X, rows against the landmarks."""
         columns = X[:, self.landmarks_]
-        near = columns if self.affinity == "similarity" else np.exp(-columns)
+        near = columns if self.affinity == "similarity" else np.exp(-columns / self.unit_)
         far = distances_of(columns, self.affinity)
         return Panel(far, near, self._covariates.columns(covariates, len(X)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -208,7 +209,7 @@ class _Task:
             known = Known(scores, self.distances, sizes, parents)
             for train, test in self._splits(np.flatnonzero(~np.isnan(scores))):
                 found[:, test, j] = self._around(
-                    lambda a, b: rule(known, a, b), scores, train, test
+                    functools.partial(rule, known), scores, train, test
                 )
         return found
 

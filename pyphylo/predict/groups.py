@@ -39,7 +39,8 @@ def clade_groups(distances: NDArray[np.float64], cut: float) -> NDArray[np.str_]
         raise InputError(f"a clade's height must be 0 or more, not {cut!r}")
     if len(distances) < 2:
         return np.full(len(distances), "clade 1")
-    symmetric = (distances + distances.T) / 2
+    # Unbiased similarities above 1 are distances just below 0
+    symmetric = np.maximum((distances + distances.T) / 2, 0.0)
     np.fill_diagonal(symmetric, 0.0)
     tree = linkage(squareform(symmetric, checks=False), "average")
     labels = fcluster(tree, cut, "distance")

@@ -66,7 +66,7 @@ class ReferenceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         alpha: float = 0.01,
         learning_rate: float = 1e-3,
         n_steps: int = 1000,
-        random_state: Any = None,
+        random_state: Any = 0,
     ) -> None:
         self.affinity = affinity
         self.n_components = n_components
@@ -109,16 +109,15 @@ class ReferenceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if len(scores) != len(distances):
             raise InputError(f"{len(distances)} models in X, {len(scores)} scores in y")
         refuse_outside(scores, "give fractions of 1")
-        random = check_random_state(self.random_state)
         k = min(self.n_components, len(distances) - 1)
-        ica = FastICA(k, whiten="unit-variance", random_state=random)
+        ica = FastICA(k, whiten="unit-variance", random_state=self.random_state)
         with warnings.catch_warnings():
             # The method is FastICA's state after at most 200 steps, converged or not.
             warnings.simplefilter("ignore", ConvergenceWarning)
             sources = ica.fit_transform(distances)
         self.components_ = ica.components_
         self.mean_ = ica.mean_
-        weights = self._adam(sources, scores, random)
+        weights = self._adam(sources, scores, check_random_state(self.random_state))
         self.coef_, self.intercept_ = weights[:-1], float(weights[-1])
         return self
 
