@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, solve
+from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVR
 
-__all__ = ["Average", "Panel", "fit_averages"]
+__all__ = ["Average", "Panel", "fit_average"]
 
 Array = NDArray[np.float64]
 
@@ -55,21 +55,24 @@ class Panel:
 
 @dataclass
 class Vectors:
-    """Support vectors of one benchmark on one of the two views."""
+    """Support vectors of one benchmark on one of the two views, one dual for each stiffness."""
 
     rows: Array
     dual: Array
     gamma: float
-    intercept: float
+    intercept: Array
 
     def predict(self, features: Array) -> Array:
-        """Targets of new rows."""
+        """Targets of new rows, shape (models, stiffnesses)."""
         return np.asarray(rbf_kernel(features, self.rows, self.gamma) @ self.dual + self.intercept)
 
 
 @dataclass
 class Average:
-    """The mean of the five for each of b benchmarks: linear parts added up, two kernel parts."""
+    """The mean of the five, for each of s stiffnesses and b benchmarks.
+
+    The linear parts are added up: weights of shape (features, s, b), intercept (s, b).
+    """
 
     on_distances: Array
     on_similarities: Array
@@ -78,28 +81,26 @@ class Average:
     by_similarity: list[Vectors]
 
     def predict(self, panel: Panel) -> Array:
-        """Targets, shape (models, benchmarks)."""
+        """Targets, shape (models, s, b)."""
         near, far = panel.of_similarities(), panel.of_distances()
-        linear = far @ self.on_distances + near @ self.on_similarities + self.intercept
-        return np.asarray(
-            (
-                linear
-                + np.column_stack([v.predict(far) for v in self.by_distance])
-                + np.column_stack([v.predict(near) for v in self.by_similarity])
-            )
-            / 5.0
-        )
+        total = np.tensordot(far, self.on_distances, 1) + self.intercept
+        total += np.tensordot(near, self.on_similarities, 1)
+        for j, (distant, similar) in enumerate(
+            zip(self.by_distance, self.by_similarity, strict=True)
+        ):
+            total[:, :, j] += distant.predict(far) + similar.predict(near)
+        return np.asarray(total / 5.0)
 
 
-def fit_averages(
+def fit_average(
     panel: Panel,
     among: Array,
     targets: Array,
     stiffness: tuple[float, ...],
     support: int,
     random: np.random.RandomState,
-) -> list[Average]:
-    """One average for each stiffness, on the rows that have each target.
+) -> Average:
+    """Fit the five for each stiffness, on the rows that have each target.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def fit_averages(
     among : ndarray of shape (r, r)
         Similarities among the landmarks.
     targets : ndarray of shape (n, b)
-        NaN where unknown; every column has at least one.
+        NaN where unknown; every column has at least two values.
     stiffness : tuple of float
         Factors of all penalties.
     support : int
@@ -116,39 +117,36 @@ def fit_averages(
 
     Notes
     -----
-    Time O(n r^2 + r^3) for each pattern of missing targets and O(support^2 r) for each
-    target; memory O(n r + support^2).
+    Time O(n r^2 + r^3) for each pattern of missing targets and O(support^2 (r + support))
+    for each target; memory O(n r + support^2).
     """
     far, near = panel.of_distances(), panel.of_similarities()
     root = _inverse_root(among, near.shape[1])
     known = ~np.isnan(targets)
-    b = targets.shape[1]
-    linear = [(np.zeros((far.shape[1], b)), np.zeros((near.shape[1], b)), np.zeros(b))
-              for _ in stiffness]  # fmt: skip
-    vectors: list[tuple[list[Vectors], list[Vectors]]] = [([], []) for _ in stiffness]
+    s, b = len(stiffness), targets.shape[1]
+    on_far = np.zeros((far.shape[1], s, b))
+    on_near = np.zeros((near.shape[1], s, b))
+    intercept = np.zeros((s, b))
     for pattern in np.unique(known, axis=1).T:
         which = np.flatnonzero((known == pattern[:, None]).all(axis=0))
         y = targets[np.ix_(pattern, which)]
-        parts = zip(
-            _ridges(far[pattern], y, [_RIDGE_DISTANCE * s for s in stiffness]),
-            _ridges(near[pattern], y, [_RIDGE_SIMILARITY * s for s in stiffness]),
-            _ridges(near[pattern] @ root, y, [_RIDGE_KERNEL * s for s in stiffness]),
-            linear,
-            strict=True,
-        )
-        for (w_far, c_far), (w_near, c_near), (w_kernel, c_kernel), into in parts:
-            into[0][:, which] = w_far
-            into[1][:, which] = w_near + root @ w_kernel
-            into[2][which] = c_far + c_near + c_kernel
+        level = y.mean(axis=0)
+        rows_far, rows_near = _Centred(far[pattern]), _Centred(near[pattern])
+        for i, factor in enumerate(stiffness):
+            w_far = rows_far.ridge(y - level, _RIDGE_DISTANCE * factor)
+            w_near = rows_near.ridge(y - level, _RIDGE_SIMILARITY * factor)
+            w_near = w_near + rows_near.ridge(y - level, _RIDGE_KERNEL * factor, root)
+            on_far[:, i, which], on_near[:, i, which] = w_far, w_near
+            intercept[i, which] = 3 * level - rows_far.mean @ w_far - rows_near.mean @ w_near
+    views: tuple[list[Vectors], list[Vectors]] = ([], [])
     for j in range(b):
         rows = np.flatnonzero(known[:, j])
         if len(rows) > support:
             rows = np.sort(random.choice(rows, support, replace=False))
-        bounds = [_SVR_BOUND / s for s in stiffness]
-        for view, features in enumerate((far[rows], near[rows])):
-            for i, fitted in enumerate(_support_vectors(features, targets[rows, j], bounds)):
-                vectors[i][view].append(fitted)
-    return [Average(*a, *v) for a, v in zip(linear, vectors, strict=True)]
+        bounds = [_SVR_BOUND / factor for factor in stiffness]
+        for view, features in zip(views, (far, near), strict=True):
+            view.append(_support_vectors(features[rows], targets[rows, j], bounds))
+    return Average(on_far, on_near, intercept, *views)
 
 
 def _inverse_root(among: Array, width: int) -> Array:
@@ -163,43 +161,49 @@ def _inverse_root(among: Array, width: int) -> Array:
     return root
 
 
-def _ridges(A: Array, y: Array, penalties: list[float]) -> list[tuple[Array, Array]]:
-    """Weights and intercepts of ridge regressions, in the smaller of the two spaces."""
-    centre, level = A.mean(axis=0), y.mean(axis=0)
-    A = A - centre
-    dual = len(A) <= A.shape[1]
-    gram = A @ A.T if dual else A.T @ A
-    unit = max(np.trace(gram) / len(A), 1e-300)
-    fitted = []
-    for penalty in penalties:
-        damped = gram + penalty * unit * np.eye(len(gram))
-        if dual:
-            w = A.T @ solve(damped, y - level, assume_a="pos")
-        else:
-            w = solve(damped, A.T @ (y - level), assume_a="pos")
-        fitted.append((w, level - centre @ w))
-    return fitted
+class _Centred:
+    """Rows less their mean; where there are more rows than features, only their products."""
+
+    def __init__(self, A: Array) -> None:
+        self.n = len(A)
+        self.mean = A.mean(axis=0)
+        self.rows = A - self.mean
+        self.gram = self.rows.T @ self.rows if self.n > A.shape[1] else None
+
+    def ridge(self, y: Array, penalty: float, root: Array | None = None) -> Array:
+        """Weights on the features of the ridge regression on them (times `root`).
+
+        The penalty is in units of the rows' mean squared length.
+        """
+        if self.gram is not None:
+            products = self.rows.T @ y
+            if root is None:
+                return np.asarray(_damped_solve(self.gram, penalty, self.n, products))
+            gram = root.T @ self.gram @ root
+            return np.asarray(root @ _damped_solve(gram, penalty, self.n, root.T @ products))
+        A = self.rows if root is None else self.rows @ root
+        weights = A.T @ _damped_solve(A @ A.T, penalty, self.n, y)
+        return np.asarray(weights if root is None else root @ weights)
 
 
-def _support_vectors(A: Array, y: Array, bounds: list[float]) -> list[Vectors]:
+def _damped_solve(gram: Array, penalty: float, n: int, right: Array) -> Array:
+    unit = max(np.trace(gram) / n, 1e-300)
+    damped = gram + penalty * unit * np.eye(len(gram))
+    return np.asarray(cho_solve(cho_factor(damped, lower=True), right))
+
+
+def _support_vectors(A: Array, y: Array, bounds: list[float]) -> Vectors:
     """One regression for each bound, the kernel computed once."""
     spread = A.var() * A.shape[1]
     gamma = 1.0 / spread if spread > 0 else 1.0
     K = rbf_kernel(A, gamma=gamma)
     level, scale = float(y.mean()), float(y.std()) or 1.0
-    fitted = []
-    for bound in bounds:
+    dual = np.zeros((len(y), len(bounds)))
+    intercept = np.zeros(len(bounds))
+    for i, bound in enumerate(bounds):
         machine = SVR(kernel="precomputed", C=bound, epsilon=_SVR_TUBE).fit(K, (y - level) / scale)
-        dual = np.zeros(len(y))
-        dual[machine.support_] = machine.dual_coef_[0]
-        # Scores that all lie inside the tube leave no support vector: one without weight stands in
-        used = machine.support_ if len(machine.support_) else np.array([0])
-        fitted.append(
-            Vectors(
-                A[used],
-                dual[used] * scale,
-                gamma,
-                float(machine.intercept_[0]) * scale + level,
-            )
-        )
-    return fitted
+        dual[machine.support_, i] = machine.dual_coef_[0] * scale
+        intercept[i] = float(machine.intercept_[0]) * scale + level
+    # Scores that all lie inside the tube leave no support vector: the first row stands in
+    used = np.union1d(np.flatnonzero(dual.any(axis=1)), [0])
+    return Vectors(A[used], dual[used], gamma, intercept)

@@ -65,8 +65,8 @@ def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:
             PyphyloWarning,
             stacklevel=3,
         )
-    frame = frame.reindex(list(ids))
-    for column, count in frame.notna().sum().items():
+    matched: pd.DataFrame = frame.reindex(list(ids))
+    for column, count in matched.notna().sum().items():
         if count == 0:
             raise InputError(f"{column!r} has no score of any model in the matrix: leave it out")
         if count < FEW:
@@ -75,7 +75,7 @@ def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:
                 PyphyloWarning,
                 stacklevel=3,
             )
-    return frame
+    return matched
 
 
 def aligned_numbers(values: Any, ids: Sequence[str], what: str) -> NDArray[np.float64] | None:
@@ -103,17 +103,22 @@ def parent_rows(base_models: Any, ids: Sequence[str]) -> NDArray[np.intp] | None
 
 
 def _indexed(scores: Any) -> pd.DataFrame:
+    frame: pd.DataFrame
     if isinstance(scores, pd.Series):
-        return scores.to_frame(scores.name if scores.name is not None else "score")
-    if isinstance(scores, Mapping):
-        if all(isinstance(value, Mapping) for value in scores.values()):
-            return pd.DataFrame.from_dict(scores, orient="index")
-        return pd.DataFrame({"score": pd.Series(dict(scores), dtype=np.float64)})
-    if not isinstance(scores, pd.DataFrame):
+        frame = scores.to_frame(scores.name if scores.name is not None else "score")
+    elif isinstance(scores, Mapping):
+        nested = {
+            model: dict(value) if isinstance(value, Mapping) else {"score": value}
+            for model, value in scores.items()
+        }
+        frame = pd.DataFrame(list(nested.values()), index=list(nested))
+    elif not isinstance(scores, pd.DataFrame):
         raise InputError(
             f"scores must be a DataFrame, a Series or a mapping, not {type(scores).__name__}"
         )
-    return scores.set_index("model") if "model" in scores.columns else scores
+    else:
+        frame = scores.set_index("model") if "model" in scores.columns else scores
+    return frame
 
 
 def _refuse_fractions(frame: pd.DataFrame) -> None:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from pyphylo.errors import InputError
 from pyphylo.predict._affinity import checked_matrix, distances_of, refuse_outside
 from pyphylo.predict._covariates import Covariates
-from pyphylo.predict._ensemble import Panel, fit_averages
+from pyphylo.predict._ensemble import Panel, fit_average
 from pyphylo.predict._intervals import conformal_radius, held_out_line, line
 from pyphylo.predict.groups import clade_groups, pack_folds
 
@@ -68,9 +68,12 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         The one chosen.
     slope_, intercept_ : ndarray of shape (n_benchmarks,)
         Of the line that straightens the average, on the link's scale.
+    raw_held_out_ : ndarray of shape (n_models, n_benchmarks)
+        What the average says of training models, on the link's scale, fitted without
+        their fold.
     held_out_ : ndarray of shape (n_models, n_benchmarks)
-        Straightened predictions for training models with their group left out (the
-        line from the other groups); NaN where there is no score.
+        The same on the scale of scores, straightened by the line of the other folds
+        (which were themselves predicted with this one at hand).
     n_features_in_ : int
 
     Notes
@@ -86,9 +89,9 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         affinity: str = "distance",
         *,
         stiffness: tuple[float, ...] = (0.3, 1.0, 3.0),
-        n_folds: int = 10,
+        n_folds: int = 8,
         max_landmarks: int = 256,
-        max_support: int = 600,
+        max_support: int = 500,
         random_state: Any = 0,
     ) -> None:
         self.link = link
@@ -155,7 +158,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         own = np.searchsorted(scored, self.landmarks_)
         folds = self._folds(panel, own, None if groups is None else np.asarray(groups), scored)
         held_out = self._choose(panel, own, targets, folds, random)
-        (self._average,) = fit_averages(
+        self._average = fit_average(
             panel,
             panel.similarities[own],
             targets,
@@ -261,7 +264,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             enough = (~np.isnan(targets[outside])).sum(axis=0) > 1
             if not (enough.any() and len(columns)):
                 continue
-            averages = fit_averages(
+            average = fit_average(
                 panel.take(outside, columns),
                 panel.similarities[np.ix_(own[columns], columns)],
                 targets[np.ix_(outside, enough)],
@@ -269,9 +272,9 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 self.max_support,
                 random,
             )
-            left_out = panel.take(inside, columns)
-            for i, average in enumerate(averages):
-                held_out[i][np.ix_(inside, enough)] = average.predict(left_out)
+            found = average.predict(panel.take(inside, columns))
+            for i in range(len(self.stiffness)):
+                held_out[i][np.ix_(inside, enough)] = found[:, i]
         scale = np.nanstd(self._from_link(targets), axis=0)
         error = np.abs(self._from_link(held_out) - self._from_link(targets))
         error /= np.where(scale > 0, scale, 1.0)
@@ -295,14 +298,15 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             [held_out_line(x, t, folds) for x, t in zip(held_out.T, targets.T, strict=True)]
         )
         self._residuals = targets - moved
-        moved[np.isnan(targets)] = np.nan
-        self.held_out_ = np.full((n, targets.shape[1]), np.nan)
+        self.raw_held_out_ = np.full((n, targets.shape[1]), np.nan)
+        self.raw_held_out_[scored] = held_out
+        self.held_out_ = self.raw_held_out_.copy()
         self.held_out_[scored] = self._from_link(moved)
 
     def _on_link(self, X: ArrayLike, covariates: ArrayLike | None) -> NDArray[np.float64]:
         check_is_fitted(self)
         X = checked_matrix(self, X, fitting=False)
-        raw = self._average.predict(self._panel(X, covariates))
+        raw = self._average.predict(self._panel(X, covariates))[:, 0]
         return np.asarray(raw * self.slope_ + self.intercept_)
 
     def _to_link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -340,4 +340,5 @@ def _frame(
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    whole: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return whole

@@ -46,7 +46,8 @@ def score_metrics(
         for fold, members in folds:
             times = n_bootstrap if fold == "all" else 0
             rows.append({**head, "fold": fold, **_of_rows(members, level, times, seed)})
-    return pd.DataFrame(rows)
+    table: pd.DataFrame = pd.DataFrame(rows)
+    return table
 
 
 def _of_rows(frame: pd.DataFrame, level: float, n_bootstrap: int, seed: int) -> dict[str, Any]:
