@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from pyphylo.parents import contradicted_parents as contradicted_parents
     from pyphylo.parents import evaluate_parents as evaluate_parents
     from pyphylo.parents import propose_parents as propose_parents
+    from pyphylo.predict import BenchmarkRegressor as BenchmarkRegressor
+    from pyphylo.predict import ReferenceRegressor as ReferenceRegressor
+    from pyphylo.predict import cross_validate_scores as cross_validate_scores
     from pyphylo.resampling import gene_weights as gene_weights
     from pyphylo.resampling import resample_similarity as resample_similarity
     from pyphylo.resampling import similarity_errors as similarity_errors
@@ -88,6 +91,9 @@ if TYPE_CHECKING:
 _LAZY = {
     "AlleleRule": "pyphylo.alleles",
     "AlleleTable": "pyphylo.alleles",
+    "BenchmarkRegressor": "pyphylo.predict",
+    "ReferenceRegressor": "pyphylo.predict",
+    "cross_validate_scores": "pyphylo.predict",
     "DistanceMatrix": "pyphylo.distance",
     "Genome": "pyphylo.genome",
     "Placement": "pyphylo.tree.placement",

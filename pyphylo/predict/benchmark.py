@@ -1,0 +1,328 @@
+"""The predictor of benchmark scores that this package stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from pyphylo.errors import InputError
+from pyphylo.predict._affinity import checked_matrix, distances_of, refuse_outside
+from pyphylo.predict._covariates import Covariates
+from pyphylo.predict._ensemble import Panel, fit_average
+from pyphylo.predict._intervals import conformal_radius, held_out_line, line
+from pyphylo.predict.groups import clade_groups, pack_folds
+
+__all__ = ["BenchmarkRegressor"]
+
+_LINKS = ("logit", "identity")
+_EDGE = 0.01
+"""Scores nearer to 0 or 1 than this count as this far from it before the logit."""
+
+_FAR = 2.0
+"""Distances whose median exceeds this are not Nei's: exp(-D) would leave nothing of them."""
+
+_CLADE_HEIGHT = 0.5
+"""Where no groups are given: models within this distance are left out together."""
+
+
+class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Scores on benchmarks from distances to models whose scores are known.
+
+    The average of five regressions (linear in distances, in similarities and in the
+    similarities' own kernel; support vectors on either), then straightened: groups of
+    models left out inside the training set tell by how much the average draws
+    predictions to the mean, and how far they miss.
+
+    Parameters
+    ----------
+    link : {"logit", "identity"}
+        Under ``"logit"`` scores are fractions of 1 and predictions lie in (0, 1).
+    affinity : {"distance", "similarity"}
+        What X holds. Distances D count as similarities exp(-D) where these are
+        needed.
+    stiffness : tuple of float
+        Factors of all penalties to choose from, by the error on groups left out.
+    n_folds : int
+        Most inner folds; groups are packed into them whole.
+    max_landmarks : int
+        Models whose columns are read. Beyond that many, as many are drawn.
+    max_support : int
+        Models that the support vectors are fitted on. Beyond, as many are drawn.
+    random_state : int, RandomState or None
+        Of those draws; of no effect where there are fewer models.
+
+    Attributes
+    ----------
+    landmarks_ : ndarray of int
+        Columns of X that predictions read.
+    unit_ : float
+        Distances D count as similarities exp(-D / unit_): 1 but for distances whose median
+        exceeds 2, which are not Nei's.
+    stiffness_ : float
+        The one chosen.
+    slope_, intercept_ : ndarray of shape (n_benchmarks,)
+        Of the line that straightens the average, on the link's scale.
+    raw_held_out_ : ndarray of shape (n_models, n_benchmarks)
+        What the average says of training models, on the link's scale, fitted without
+        their fold.
+    held_out_ : ndarray of shape (n_models, n_benchmarks)
+        The same on the scale of scores, straightened by the line of the other folds
+        (which were themselves predicted with this one at hand).
+    n_features_in_ : int
+
+    Notes
+    -----
+    For n models, r landmarks, s support rows, b benchmarks with p patterns of missing
+    scores and f folds: time O(f p (n r^2 + r^3) + f b s^2 r), memory 8 n (4 r + s)
+    bytes beside X. All fitted state is plain arrays.
+    """
+
+    def __init__(
+        self,
+        link: str = "logit",
+        affinity: str = "distance",
+        *,
+        stiffness: tuple[float, ...] = (0.3, 1.0, 3.0),
+        n_folds: int = 8,
+        max_landmarks: int = 256,
+        max_support: int = 500,
+        random_state: Any = 0,
+    ) -> None:
+        self.link = link
+        self.affinity = affinity
+        self.stiffness = stiffness
+        self.n_folds = n_folds
+        self.max_landmarks = max_landmarks
+        self.max_support = max_support
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = True
+        tags.input_tags.positive_only = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        return tags
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        covariates: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> BenchmarkRegressor:
+        """Learn from models whose scores are known.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_models, n_models)
+            Distances or similarities.
+        y : array_like of shape (n_models,) or (n_models, n_benchmarks)
+            Scores; NaN where one was not measured.
+        covariates : array_like of shape (n_models, n_covariates), optional
+            Such as log parameters, tokens, dates; NaN where unknown.
+        groups : array_like of shape (n_models,), optional
+            Families, left out together to choose, straighten and calibrate. By
+            default clades of models within a distance of 0.5.
+
+        Raises
+        ------
+        InputError
+            X is not square or negative, no score is known of a benchmark, or under the
+            logit a score lies outside [0, 1].
+        """
+        if self.link not in _LINKS:
+            raise InputError(f"link must be 'logit' or 'identity', not {self.link!r}")
+        if y is None:
+            raise InputError(
+                "This BenchmarkRegressor estimator requires y to be passed, but the target y is "
+                "None"
+            )
+        X = checked_matrix(self, X, fitting=True)
+        scores = self._checked_scores(y, len(X))
+        random = check_random_state(self.random_state)
+        scored = np.flatnonzero(~np.isnan(scores).all(axis=1))
+        self.landmarks_ = _drawn(scored, self.max_landmarks, random)
+        median = float(np.median(X[:, self.landmarks_])) if self.affinity == "distance" else 0.0
+        self.unit_ = max(1.0, median / _FAR)
+        self._covariates = Covariates(covariates, len(X))
+        panel = self._panel(X, covariates)
+        panel = panel.take(scored, np.arange(len(self.landmarks_)))
+        targets = self._to_link(scores[scored])
+        own = np.searchsorted(scored, self.landmarks_)
+        folds = self._folds(panel, own, None if groups is None else np.asarray(groups), scored)
+        held_out = self._choose(panel, own, targets, folds, random)
+        self._average = fit_average(
+            panel,
+            panel.similarities[own],
+            targets,
+            (self.stiffness_,),
+            self.max_support,
+            random,
+        )
+        self._straighten(held_out, targets, folds, scored, len(X))
+        return self
+
+    def predict(self, X: ArrayLike, covariates: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Scores of new models.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_new, n_models)
+            Affinities of new models (rows) to the training models; no diagonal.
+        covariates : array_like of shape (n_new, n_covariates), optional
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_new,) or (n_new, n_benchmarks), as y in `fit`
+        """
+        return self._shaped(self._from_link(self._on_link(X, covariates)))
+
+    def predict_interval(
+        self, X: ArrayLike, covariates: ArrayLike | None = None, *, level: float = 0.9
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper ends of intervals that hold the score with probability `level`.
+
+        Calibrated on groups left out inside the training set: they hold for models of
+        groups that were not trained on, as far as those are like the groups that were.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level must lie between 0 and 1, not {level!r}")
+        middle = self._on_link(X, covariates)
+        radius = np.array([conformal_radius(r, level) for r in self._residuals.T])
+        return (
+            self._shaped(self._from_link(middle - radius)),
+            self._shaped(self._from_link(middle + radius)),
+        )
+
+    def _checked_scores(self, y: ArrayLike, n: int) -> NDArray[np.float64]:
+        scores = check_array(
+            y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y"
+        )
+        if scores.ndim > 2 or len(scores) != n:
+            raise InputError(f"{n} models in X, y of shape {scores.shape}: one row a model")
+        self._one_benchmark = scores.ndim == 1
+        scores = scores.reshape(n, -1)
+        for j, column in enumerate(scores.T):
+            if np.isnan(column).all():
+                raise InputError(f"benchmark {j} has no score at all: leave it out")
+        if self.link == "logit":
+            refuse_outside(scores, "give fractions of 1, or pass link='identity'")
+        return np.asarray(scores)
+
+    def _panel(self, X: NDArray[np.float64], covariates: ArrayLike | None) -> Panel:
+        """What the five regressions read of X, rows against the landmarks."""
+        columns = X[:, self.landmarks_]
+        near = columns if self.affinity == "similarity" else np.exp(-columns / self.unit_)
+        far = distances_of(columns, self.affinity)
+        return Panel(far, near, self._covariates.columns(covariates, len(X)))
+
+    def _folds(
+        self,
+        panel: Panel,
+        own: NDArray[np.intp],
+        groups: NDArray[Any] | None,
+        scored: NDArray[np.intp],
+    ) -> NDArray[np.intp]:
+        """The inner fold of each scored model; single models where all are of one group."""
+        if groups is not None:
+            if len(groups) <= scored[-1]:
+                raise InputError(f"{len(groups)} groups: give one for each row of X")
+            names = np.asarray(groups[scored].astype(str))
+        else:
+            clades = clade_groups(panel.distances[own], _CLADE_HEIGHT)
+            names = clades[panel.distances.argmin(axis=1)]
+            names[own] = clades
+        if len(np.unique(names)) < 2:
+            names = np.arange(len(scored)).astype(str)
+        return pack_folds(names, self.n_folds)
+
+    def _choose(
+        self,
+        panel: Panel,
+        own: NDArray[np.intp],
+        targets: NDArray[np.float64],
+        folds: NDArray[np.intp],
+        random: np.random.RandomState,
+    ) -> NDArray[np.float64]:
+        """Set the stiffness; its predictions for each fold from the others, on the link's scale.
+
+        The columns of the models left out are left out too, as they are for new models.
+        """
+        held_out = np.full((len(self.stiffness), *targets.shape), np.nan)
+        for fold in np.unique(folds):
+            inside = np.flatnonzero(folds == fold)
+            outside = np.flatnonzero(folds != fold)
+            columns = np.flatnonzero(folds[own] != fold)
+            enough = (~np.isnan(targets[outside])).sum(axis=0) > 1
+            if not (enough.any() and len(columns)):
+                continue
+            average = fit_average(
+                panel.take(outside, columns),
+                panel.similarities[np.ix_(own[columns], columns)],
+                targets[np.ix_(outside, enough)],
+                tuple(self.stiffness),
+                self.max_support,
+                random,
+            )
+            found = average.predict(panel.take(inside, columns))
+            for i in range(len(self.stiffness)):
+                held_out[i][np.ix_(inside, enough)] = found[:, i]
+        scale = np.nanstd(self._from_link(targets), axis=0)
+        error = np.abs(self._from_link(held_out) - self._from_link(targets))
+        error /= np.where(scale > 0, scale, 1.0)
+        known = ~np.isnan(error)
+        mean = np.where(known, error, 0.0).sum(axis=(1, 2)) / np.maximum(known.sum(axis=(1, 2)), 1)
+        best = int(mean.argmin())
+        self.stiffness_ = float(self.stiffness[best])
+        return np.asarray(held_out[best])
+
+    def _straighten(
+        self,
+        held_out: NDArray[np.float64],
+        targets: NDArray[np.float64],
+        folds: NDArray[np.intp],
+        scored: NDArray[np.intp],
+        n: int,
+    ) -> None:
+        lines = [line(x, t) for x, t in zip(held_out.T, targets.T, strict=True)]
+        self.slope_, self.intercept_ = np.array(lines).T
+        moved = np.column_stack(
+            [held_out_line(x, t, folds) for x, t in zip(held_out.T, targets.T, strict=True)]
+        )
+        self._residuals = targets - moved
+        self.raw_held_out_ = np.full((n, targets.shape[1]), np.nan)
+        self.raw_held_out_[scored] = held_out
+        self.held_out_ = self.raw_held_out_.copy()
+        self.held_out_[scored] = self._from_link(moved)
+
+    def _on_link(self, X: ArrayLike, covariates: ArrayLike | None) -> NDArray[np.float64]:
+        check_is_fitted(self)
+        X = checked_matrix(self, X, fitting=False)
+        raw = self._average.predict(self._panel(X, covariates))[:, 0]
+        return np.asarray(raw * self.slope_ + self.intercept_)
+
+    def _to_link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.link == "identity":
+            return scores
+        return np.asarray(logit(np.clip(scores, _EDGE, 1 - _EDGE)))
+
+    def _from_link(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values if self.link == "identity" else np.asarray(expit(values))
+
+    def _shaped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values[:, 0] if self._one_benchmark else values
+
+
+def _drawn(rows: NDArray[np.intp], most: int, random: np.random.RandomState) -> NDArray[np.intp]:
+    """At most so many of the rows, in order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(random.choice(rows, most, replace=False))
