@@ -30,6 +30,7 @@ _COMMANDS = {
     "same": "same",
     "merge": "merge",
     "distilled": "distilled",
+    "sensitivity": "sensitivity",
     "bench": "bench",
     "info": "info",
 }
