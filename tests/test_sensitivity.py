@@ -304,6 +304,11 @@ def test_refusals(stores, tmp_path):
         pp.sensitivity(ended, chars=[2, 5])
     with pytest.raises(InputError, match="longest completion of store 'ended' has 3 characters"):
         pp.sensitivity([stores / "a", ended])
+    once = write_store(tmp_path / "once", ["1", "2"], {m: [[m], ["ab"]] for m in "xyz"}, 4)
+    found = pp.sensitivity(once, progress=False)
+    assert "unbiased" not in set(found["index"])
+    with pytest.raises(InputError, match="unbiased index needs two"):
+        pp.sensitivity(once, indices=["unbiased"])
     a = stores / "a"
     for options, message in [
         ({"probes": [9]}, "cell of 8 probes: 9 cannot"),

@@ -33,7 +33,8 @@ MEASURES = {
 """What is measured, and its range."""
 
 _NEAREST = 5
-_MOST_FOR_QUARTETS = 1000
+_MOST_FOR_QUARTETS = 300
+"""Models above which comparing quartets would take most of the time."""
 _GROUPS = 30
 """Groups of models that the jackknife leaves out, at most."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pyphylo._memory import require_memory
 from pyphylo._names import whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError
@@ -39,7 +40,7 @@ def sensitivity(
     *,
     baseline: Mapping[str, Any] | None = None,
     chars: Iterable[int] | None = None,
-    indices: Iterable[str] = INDEX_NAMES,
+    indices: Iterable[str] | None = None,
     probes: Iterable[int] | None = None,
     draws: int = 5,
     metadata: Any = None,
@@ -64,8 +65,9 @@ def sensitivity(
         Any of ``store`` (its name, by default the first), ``chars`` (4) and ``index`` ("nei").
     chars : iterable of int, optional
         Lengths of alleles; by default 1 to 16, or as far as the completions go.
-    indices : iterable of str
-        Of "nei" (Nei's identity, plug-in), "unbiased" (Nei 1978), "da", "chord", "rogers", "jsd".
+    indices : iterable of str, optional
+        Of "nei" (Nei's identity, plug-in), "unbiased" (Nei 1978), "da", "chord", "rogers",
+        "jsd"; by default all, "unbiased" only where every cell has two probes.
     probes : iterable of int, optional
         Numbers of probes, drawn from those there are without replacement; by default halves,
         quarters and so on of the least number that a cell has, down to 2.
@@ -93,7 +95,7 @@ def sensitivity(
         ``measure``, ``estimate``, ``se``, ``low``, ``high``. Measures against the baseline:
 
         - robinson_foulds, quartets: normalised distances of the neighbor-joining trees, of
-          4 models or more, quartets of at most 1,000;
+          4 models or more, quartets of at most 300;
         - distance_correlation: Spearman's, over all pairs;
         - nearest_kept: share of the models whose nearest relative stays;
         - nearest_5_kept: mean share of the five nearest that stay, of 7 models or more;
@@ -133,7 +135,7 @@ def sensitivity(
     n_threads = whole_number(n_threads, "n_threads", 0)
     if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1, not {level!r}")
-    indices = _indices(indices)
+    wanted = None if indices is None else _indices(indices)
     lengths = None if chars is None else _numbers(chars, "chars", 1)
     named = sources_of(stores)
     start = _Baseline.of(baseline, named)
@@ -144,7 +146,7 @@ def sensitivity(
         for name, given in named.items()
         if name != start.store
     ]
-    plan = _Plan.of(source, start, lengths, indices, probes, draws, seed, others)
+    plan = _Plan.of(source, start, lengths, wanted, probes, draws, seed, others)
     return _measured(plan, kinship, float(level), seed, n_threads, progress)
 
 
@@ -207,7 +209,7 @@ class _Plan:
         source: Source,
         start: _Baseline,
         lengths: list[int] | None,
-        indices: list[str],
+        indices: list[str] | None,
         probes: Iterable[int] | None,
         draws: int,
         seed: int,
@@ -237,8 +239,15 @@ class _Plan:
             if n > most:
                 has = f"has a cell of {most} probes" if most else "has exact cells, which no probes"
                 raise InputError(f"store {source.name!r} {has}: {n} cannot be drawn from it")
+        unbiased_asked = start.index == "unbiased" or "unbiased" in (indices or [])
+        if unbiased_asked and most == 1:
+            raise InputError(
+                f"store {source.name!r} has a cell of one probe; the unbiased index needs two"
+            )
         if start.index == "unbiased" and 1 in wanted:
             raise InputError("the unbiased index of the baseline needs two probes, not 1")
+        if indices is None:
+            indices = [name for name in INDEX_NAMES if name != "unbiased" or most != 1]
 
         def setting(kind: str, value: Any, **changes: Any) -> _Setting:
             same: dict[str, Any] = {
@@ -300,7 +309,9 @@ def _measured(
 
     base = plan.baseline
     base_table = base.tables(0)
-    reference: dict[tuple[str, ...], _Views] = {}
+    n, draws = len(base.models), max(setting.draws for setting in plan.settings)
+    require_memory(8 * n * n * (2 * draws + 6), f"{n} x {n} distances of {draws} draws")
+    reference: dict[tuple[str, ...], View] = {}
     rows: list[dict[str, Any]] = []
     hidden, delay = (None, 0.5) if progress is None else (not progress, 0.0)
     everything = [base, *plan.settings]
@@ -311,42 +322,37 @@ def _measured(
             groups = groups_of(len(setting.models), seed)
             if setting.models not in reference:
                 D = index_distances(base_table, base.index, setting.models, n_threads)
-                reference[setting.models] = _Views(View(D, setting.models, kinship), groups)
-            known = reference[setting.models]
+                reference[setting.models] = View(D, setting.models, kinship)
             views, table = [], base_table
             for draw in range(setting.draws):
                 table = setting.tables(draw)
                 D = index_distances(table, setting.index, setting.models, n_threads)
                 views.append(View(D, setting.models, kinship))
-            against = _Against(known, views, groups)
+            against = _Against(reference[setting.models], views, groups)
             rows += _rows(setting, table, jackknifed(against.measure, groups, level))
             bar.update()
     frame: pd.DataFrame = pd.DataFrame(rows)
     return frame
 
 
-class _Views:
-    """The baseline of all models, and without each group."""
-
-    def __init__(self, whole: View, groups: list[NDArray[np.int64]]) -> None:
-        self.whole = whole
-        self.without = [whole.without(group) for group in groups]
-
-
 @dataclass(frozen=True, eq=False)
 class _Against:
-    """The views of a setting's draws against the baseline's."""
+    """The views of a setting's draws against the baseline's.
 
-    known: _Views
+    Views without a group are made when they are asked for: all at once they would take as
+    many matrices as there are groups.
+    """
+
+    base: View
     views: list[View]
     groups: list[NDArray[np.int64]]
 
     def measure(self, k: int | None) -> NDArray[np.float64]:
         """Measures, means over draws, without the k-th group (None: of all models)."""
         if k is None:
-            base, views = self.known.whole, self.views
+            base, views = self.base, self.views
         else:
-            base = self.known.without[k]
+            base = self.base.without(self.groups[k])
             views = [view.without(self.groups[k]) for view in self.views]
         means: NDArray[np.float64] = np.mean([moved(base, view) for view in views], axis=0)
         return means

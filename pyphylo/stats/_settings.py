@@ -72,40 +72,23 @@ class Source:
         InputError
             When its completions are shorter than the length.
         """
-        if isinstance(given, AlleleTable):
-            store, limit = None, given.provenance.get("rule", {}).get("chars")
-        else:
-            store, limit = given, given.config.get("chars")
-        if chars is None:
-            chars = LONGEST if limit is None else min(LONGEST, limit)
-            shorter = True
-        else:
-            shorter = False
+        store = None if isinstance(given, AlleleTable) else given
+        known = given.provenance.get("rule", {}) if store is None else given.config
+        limit = known.get("chars")
+        wanted = chars or min(LONGEST, limit or LONGEST)
         if store is not None:
-            store.check_rule(AlleleRule(preset, chars=chars))
-            table = AlleleTable.from_store(store, AlleleRule(preset, chars=chars))
-        elif limit is not None and chars > limit:
-            raise InputError(
-                f"the alleles of {name!r} have up to {limit} characters, not {chars}: make the "
-                f"table with AlleleRule(chars={chars})"
-            )
+            store.check_rule(AlleleRule(preset, chars=wanted))
+            table = AlleleTable.from_store(store, AlleleRule(preset, chars=wanted))
         else:
             table = given
-        longest = _longest(table)
-        if store is not None and longest < chars:
-            if not shorter:
-                raise InputError(
-                    f"the longest completion of store {name!r} has {longest} characters: alleles "
-                    f"of {chars} would be those of {longest}; ask for at most {max(1, longest)}, "
-                    f"or sample it with chars={chars}"
-                )
-            chars = max(1, longest)
-        elif store is None:
-            chars = max(1, min(chars, longest)) if shorter else chars
-            if not shorter and chars > max(1, longest):
-                raise InputError(
-                    f"the longest allele of {name!r} has {longest} characters, not {chars}"
-                )
+        longest = max(1, _longest(table))
+        if chars is not None and chars > longest:
+            what = "completion of store" if store is not None else "allele of table"
+            raise InputError(
+                f"the longest {what} {name!r} has {longest} characters: alleles of {chars} would "
+                f"be the same; ask for at most {longest}, or sample with chars={chars}"
+            )
+        chars = min(wanted, longest)
         return cls(name, table, chars, preset, store)
 
     @property
