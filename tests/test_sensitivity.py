@@ -279,6 +279,27 @@ def test_another_baseline(stores):
     assert "families_whole" not in set(found["measure"])
 
 
+def test_stores_are_compared_on_the_models_they_share(stores, tmp_path):
+    populations = drawn_populations(5, 5, 12, 8)
+    populations["elsewhere"] = populations.pop("m4")
+    write_store(tmp_path / "some", [f"p {k}" for k in range(12)], populations, 4)
+    found = pp.sensitivity(
+        [stores / "a", tmp_path / "some"], chars=[4], indices=[], probes=[], progress=False
+    )
+    assert dict(zip(found["kind"], found["models"], strict=True)) == {
+        "baseline": 9, "genes": 9, "store": 4,
+    }  # fmt: skip
+    base = pp.AlleleTable.from_store(pp.SampleStore.open(stores / "a"))
+    other = pp.AlleleTable.from_store(pp.SampleStore.open(tmp_path / "some"))
+    shared = ["m0", "m1", "m2", "m3"]
+    trees = [
+        pp.neighbor_joining(pp.nei_distance(table.select(models=shared))) for table in (base, other)
+    ]
+    at = found.set_index(["kind", "measure"])["estimate"]
+    assert at["store", "robinson_foulds"] == trees[0].robinson_foulds(trees[1])
+    assert ("store", "nearest_5_kept") not in at.index
+
+
 def test_exact_tables_have_no_probes_to_draw():
     history = simulate_history(8, 10, 4, seed=2)
     found = pp.sensitivity(history.exact_table(), indices=["da"], progress=False)
@@ -350,8 +371,8 @@ def test_command(stores, tmp_path, capsys):
     out, picture = tmp_path / "moved.csv", tmp_path / "moved.png"
     words = [
         "sensitivity", str(stores / "a"), str(stores / "b"), "--chars", "1,3-4", "--probes", "4",
-        "--draws", "1", "--baseline", "store=b,chars=3", "--metadata", str(stores / "models.csv"),
-        "-o", str(out), "--figure", str(picture),
+        "--draws", "1", "--indices", "nei,da", "--baseline", "store=b,chars=3",
+        "--metadata", str(stores / "models.csv"), "-o", str(out), "--figure", str(picture),
     ]  # fmt: skip
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

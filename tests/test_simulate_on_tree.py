@@ -39,15 +39,10 @@ def test_drift_adds_up_along_the_tree():
     lost = 1 - identity(root, root).mean()
     expected = made.expected_identity()
     depth = dict(zip(tree().tips, tree().depths()[:5], strict=True))
-    parted = {"ab": 0.3, "cd": 0.15, "r": 0.0}
+    parted = {"ab": 0.3, "cd": 0.15}
     for i, a in enumerate(made.models):
         for j, b in enumerate(made.models):
-            if a == b:
-                t = depth[a]
-            else:
-                t = parted[
-                    "ab" if a + b in ("ab", "ba") else "cd" if a + b in ("cd", "dc") else "r"
-                ]
+            t = depth[a] if a == b else parted.get("".join(sorted(a + b)), 0.0)
             at = 1 - lost * math.exp(-t)
             assert expected[i, j] == pytest.approx(at, rel=1e-12)
             found = identity(made.frequencies(a), made.frequencies(b))

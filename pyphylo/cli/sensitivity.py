@@ -62,6 +62,12 @@ def add_parser(commands: Any, name: str) -> None:
         "--chars", type=_numbers, metavar="N,…", help="allele lengths, 1-16 by default if there"
     )
     parser.add_argument(
+        "--indices",
+        type=lambda text: text.split(","),
+        metavar="NAME,…",
+        help="of nei, unbiased, da, chord, rogers, jsd; default all",
+    )
+    parser.add_argument(
         "--probes", type=_numbers, metavar="N,…", help="numbers of probes; default halves down to 2"
     )
     parser.add_argument(
@@ -101,6 +107,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         [_source(path) for path in args.stores],
         baseline=_baseline(args.baseline),
         chars=args.chars,
+        indices=args.indices,
         probes=args.probes,
         draws=args.draws,
         metadata=args.metadata,
