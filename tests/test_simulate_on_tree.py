@@ -263,3 +263,16 @@ def test_refused_trees():
     made = simulate_on_tree(tree(), 2)
     with pytest.raises(InputError, match="no tip or label 'q'"):
         made.frequencies("q")
+
+
+def test_without_drift_what_is_expected_is_what_is():
+    """Mutation, admixture and selection alone are no matter of chance: equal to rounding."""
+    rng = np.random.default_rng(2)
+    made = simulate_on_tree(
+        tree(), 30, 1, drift=0.0, mutation=0.3, n_alleles=5, duplicates={"x": "ab"},
+        selection={"b": ("c", 0.4), "ab": (rng.dirichlet(np.ones(5), 30), 0.5)},
+        admixture={"c": ("e", 0.3)},
+    )  # fmt: skip
+    p = [made.frequencies(name) for name in made.models]
+    means = [[identity(a, b).mean() for b in p] for a in p]
+    np.testing.assert_allclose(made.expected_identity(), means, rtol=1e-12)
