@@ -190,6 +190,9 @@ def test_families_and_parents():
     assert found["families_whole"] == 0.5  # x is, y is not, z is one model
     assert found["parents_nearest"] == 0.5  # b's is, c's is not, d's is not here
     assert found["families_whole_change"] == 0
+    # A family that leaves one model outside, or none, is whole in any tree.
+    assert Kinship(dict.fromkeys("abcde", "x"), {}).families_of(ids) == []
+    assert Kinship(dict.fromkeys("abcd", "x"), {}).families_of(ids) == [list("abcd")]
 
 
 def test_jackknife_of_a_mean_is_its_standard_error():
