@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pyphylo.sampling.scheduler import sample as sample
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
+    from pyphylo.stats._sensitivity import sensitivity as sensitivity
     from pyphylo.stats.distilled import find_teacher as find_teacher
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
@@ -133,6 +134,7 @@ _LAZY = {
     "root_by": "pyphylo.tree.by_metadata",
     "sample": "pyphylo.sampling.scheduler",
     "search_balanced": "pyphylo.tree.bme",
+    "sensitivity": "pyphylo.stats._sensitivity",
     "similarity_errors": "pyphylo.resampling",
     "support_from_trees": "pyphylo.tree.support",
     "support_values": "pyphylo.tree.support",

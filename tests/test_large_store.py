@@ -69,9 +69,9 @@ def test_the_cost_of_a_model_does_not_grow_with_their_number(tmp_path, monkeypat
     opened: list[str] = []
     read = SampleStore._read_shard
 
-    def noted(self: SampleStore, path: Path, **options: object) -> object:
-        opened.append(path.name)
-        return read(self, path, **options)
+    def noted(self: SampleStore, path: Path | str, source: object, **options: object) -> object:
+        opened.append(Path(path).name)
+        return read(self, path, source, **options)
 
     monkeypatch.setattr(SampleStore, "_read_shard", noted)
     costs = {}

@@ -31,6 +31,7 @@ _COMMANDS = {
     "merge": "merge",
     "distilled": "distilled",
     "trajectory": "trajectory",
+    "sensitivity": "sensitivity",
     "bench": "bench",
     "info": "info",
 }

@@ -2,6 +2,7 @@
 
 from pyphylo.plot._heatmap import heatmap_figure, plot_heatmap
 from pyphylo.plot._save import save_figure
+from pyphylo.plot._sensitivity import sensitivity_figure
 from pyphylo.plot._surface import plot_surface, surface_figure
 from pyphylo.plot._trajectory import plot_trajectory, trajectory_figure
 from pyphylo.plot._tree import plot_tree, tree_figure
@@ -13,6 +14,7 @@ __all__ = [
     "plot_trajectory",
     "plot_tree",
     "save_figure",
+    "sensitivity_figure",
     "surface_figure",
     "trajectory_figure",
     "tree_figure",

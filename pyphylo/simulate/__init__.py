@@ -5,6 +5,15 @@ the seed and by what is drawn.
 """
 
 from pyphylo.simulate.history import History, simulate_history
+from pyphylo.simulate.on_tree import TreePopulations, simulate_on_tree
 from pyphylo.simulate.tables import family_of, simulate_distances, simulate_table
 
-__all__ = ["History", "family_of", "simulate_distances", "simulate_history", "simulate_table"]
+__all__ = [
+    "History",
+    "TreePopulations",
+    "family_of",
+    "simulate_distances",
+    "simulate_history",
+    "simulate_on_tree",
+    "simulate_table",
+]

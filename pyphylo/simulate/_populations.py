@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from pyphylo.simulate._descent import Descent
 from pyphylo.simulate._draws import Draws, zipf
 
-__all__ = ["Population", "drift_step", "drifted", "picked", "root_population", "tail_weights"]
+__all__ = [
+    "Population",
+    "drift_step",
+    "drifted",
+    "mixed",
+    "mutated",
+    "picked",
+    "root_population",
+    "tail_weights",
+]
 
 _STICKS = 256
 """Draws of a step whose weights are random, at most."""
@@ -41,25 +50,29 @@ def drifted(
     for v, parent in enumerate(descent.parent):
         start = root if parent < 0 else populations[parent]
         if descent.other[v] >= 0:
-            start = _mixed(start, populations[descent.other[v]], descent.share[v])
+            start = mixed(start, populations[descent.other[v]], descent.share[v])
         if mutation > 0:
-            new = np.int32(len(root.alleles) + v)
-            kept = (1 - mutation) * start.frequencies
-            start = Population(
-                np.append(start.alleles, new),
-                np.column_stack([kept, np.full(len(kept), mutation)]),
-            )
+            start = mutated(start, np.int32(len(root.alleles) + v), mutation)
         draws = Draws(seed, "drift", v)
         populations.append(Population(start.alleles, drift_step(start.frequencies, f[v], draws)))
     return (*populations, root)
 
 
-def _mixed(a: Population, b: Population, share: float) -> Population:
+def mutated(p: Population, new: np.int32, mutation: float) -> Population:
+    """A population of which a share of each gene has turned into a new allele."""
+    kept = (1 - mutation) * p.frequencies
+    return Population(
+        np.append(p.alleles, new), np.column_stack([kept, np.full(len(kept), mutation)])
+    )
+
+
+def mixed(a: Population, b: Population, share: float) -> Population:
+    """A share of the first, the rest of the second."""
     alleles = np.union1d(a.alleles, b.alleles)
-    mixed = np.zeros((len(a.frequencies), len(alleles)))
-    mixed[:, np.searchsorted(alleles, a.alleles)] = share * a.frequencies
-    mixed[:, np.searchsorted(alleles, b.alleles)] += (1 - share) * b.frequencies
-    return Population(alleles, mixed)
+    both = np.zeros((len(a.frequencies), len(alleles)))
+    both[:, np.searchsorted(alleles, a.alleles)] = share * a.frequencies
+    both[:, np.searchsorted(alleles, b.alleles)] += (1 - share) * b.frequencies
+    return Population(alleles, both)
 
 
 def drift_step(p: NDArray[np.float64], f: float, draws: Draws) -> NDArray[np.float64]:

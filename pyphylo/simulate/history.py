@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pyphylo._memory import require_memory
@@ -18,20 +16,21 @@ from pyphylo._names import whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError
 from pyphylo.simulate._descent import Descent
-from pyphylo.simulate._draws import Draws, allele_texts, numbered
-from pyphylo.simulate._populations import Population, drifted, picked, root_population
+from pyphylo.simulate._draws import Draws
+from pyphylo.simulate._populations import Population, drifted, root_population
+from pyphylo.simulate._tabled import counts_of, tabled
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pyphylo.tree.tree import Tree
 
-__all__ = ["Admixture", "History", "simulate_history"]
+__all__ = ["LEAST_DRIFT", "Admixture", "History", "checked_share", "simulate_history"]
 
 _FIRST_DAY = datetime.date(2023, 1, 1)
 _DAYS = 1000
 """Releases are spread evenly over so many days."""
-_LEAST_DRIFT = 0.001
+LEAST_DRIFT = 0.001
 """Below it a step would take more than a thousand draws a gene."""
 
 Range = tuple[float, float]
@@ -135,13 +134,13 @@ def simulate_history(
     settings = {
         "n_probes": n_probes,
         "family_size": family_size,
-        "living": _share(living, "living"),
-        "admixed": _share(admixed, "admixed"),
+        "living": checked_share(living, "living"),
+        "admixed": checked_share(admixed, "admixed"),
         "drift": list(amounts[0]),
         "founder_drift": list(amounts[1]),
-        "mutation": _share(mutation, "mutation"),
+        "mutation": checked_share(mutation, "mutation"),
         "n_alleles": n_alleles,
-        "declared": _share(declared, "declared"),
+        "declared": checked_share(declared, "declared"),
         "seed": seed,
     }
     descent = Descent.draw(n_models, family_size, living, admixed, seed)
@@ -280,22 +279,18 @@ class History:
     def table(self) -> AlleleTable:
         """Counts of the models."""
         n_probes, seed = self.settings["n_probes"], self.settings["seed"]
-
-        def counts() -> Iterator[NDArray[np.int64]]:
-            for v in self._sampled:
-                p = self._populations[v].frequencies
-                u = Draws(seed, "probes", v).uniform(len(p), n_probes)
-                cells = np.arange(len(p))[:, None] * p.shape[1] + picked(p, u)
-                yield np.bincount(cells.ravel(), minlength=p.size).reshape(p.shape)
-
-        table = self._tabled(AlleleTable.from_counts, counts())
+        counts = (
+            counts_of(self._populations[v].frequencies, n_probes, Draws(seed, "probes", v))
+            for v in self._sampled
+        )
+        table = tabled(AlleleTable.from_counts, self.models, self._of_models, counts)
         table.provenance["simulation"] = dict(self.settings)
         return table
 
     def exact_table(self) -> AlleleTable:
         """The models' true frequencies, as exact cells."""
-        values = (self._populations[v].frequencies for v in self._sampled)
-        table = self._tabled(AlleleTable.from_probabilities, values)
+        values = (population.frequencies for population in self._of_models)
+        table = tabled(AlleleTable.from_probabilities, self.models, self._of_models, values)
         table.provenance["simulation"] = {**self.settings, "n_probes": None}
         return table
 
@@ -364,30 +359,13 @@ class History:
     def _name(self, node: int) -> str | None:
         return None if node < 0 else self._names[node]
 
-    def _tabled(self, make: Any, values: Iterator[NDArray[Any]]) -> AlleleTable:
-        """A table of the models, `values` being of every model a row a gene."""
-        genes, alleles, entries, sizes = [], [], [], []
-        for v, rows in zip(self._sampled, values, strict=True):
-            gene, column = np.nonzero(rows)
-            genes.append(gene.astype(np.int32))
-            alleles.append(self._populations[v].alleles[column])
-            entries.append(rows[gene, column])
-            sizes.append(len(gene))
-        model = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-        n_genes = len(self._populations[-1].frequencies)
-        text: pa.DictionaryArray = allele_texts(np.concatenate(alleles))
-        table: AlleleTable = make(
-            self.models,
-            numbered("gene", n_genes),
-            model,
-            np.concatenate(genes),
-            text,
-            np.concatenate(entries),
-        )
-        return table
+    @property
+    def _of_models(self) -> list[Population]:
+        return [self._populations[v] for v in self._sampled]
 
 
-def _share(value: float, name: str) -> float:
+def checked_share(value: float, name: str) -> float:
+    """A share from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise InputError(f"{name} must be a share from 0 to 1, not {value!r}")
     return float(value)
@@ -397,14 +375,12 @@ def _drift_range(value: float | Range, name: str) -> Range:
     """Lowest and highest drift."""
     given = value if isinstance(value, (tuple, list)) else (value, value)
     fine = len(given) == 2 and all(
-        isinstance(f, (int, float))
-        and not isinstance(f, bool)
-        and (f == 0 or _LEAST_DRIFT <= f < 1)
+        isinstance(f, (int, float)) and not isinstance(f, bool) and (f == 0 or LEAST_DRIFT <= f < 1)
         for f in given
     )
     if not fine or given[0] > given[1] or (given[0] == 0 < given[1]):
         raise InputError(
-            f"{name} must be 0, a number from {_LEAST_DRIFT} to below 1, or a range (low, high) of "
+            f"{name} must be 0, a number from {LEAST_DRIFT} to below 1, or a range (low, high) of "
             f"these, not {value!r}"
         )
     return float(given[0]), float(given[1])

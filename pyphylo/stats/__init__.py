@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyphylo.stats._sensitivity import sensitivity as sensitivity
     from pyphylo.stats.distilled import find_teacher as find_teacher
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
@@ -46,6 +47,7 @@ _LAZY = {
     "same_model": "pyphylo.stats.same",
     "same_model_power": "pyphylo.stats.same_power",
     "select_genes": "pyphylo.stats.gene_selection",
+    "sensitivity": "pyphylo.stats._sensitivity",
     "similarity_intervals": "pyphylo.stats.intervals",
     "trajectory": "pyphylo.stats.trajectories",
     "variance_components": "pyphylo.stats.variance",
