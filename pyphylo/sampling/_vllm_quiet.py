@@ -35,7 +35,7 @@ def quiet_vllm() -> Iterator[None]:
     kept = os.dup(1)
     try:
         os.dup2(2, 1)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             yield
     finally:
