@@ -107,6 +107,6 @@ def test_a_model_that_does_not_load_leaves_the_others(folder: Path, tmp_path: Pa
     broken = Path(shutil.copytree(folder, tmp_path / "broken"))
     (broken / "model.safetensors").write_bytes(b"nothing")
     models = {"broken": str(broken), "good": str(folder)}
-    with pytest.raises(pp.WorkError, match="broken: model .* vLLM cannot load it"):
+    with pytest.raises(pp.WorkError, match=r"broken: model .* vLLM cannot load it"):
         pp.sample(models, GENOME, store=tmp_path / "store", backend="vllm", n_probes=4, **OPTIONS)
     assert pp.SampleStore.open(tmp_path / "store").models == ("good",)
