@@ -285,7 +285,7 @@ class VLLMSampler:
                 from vllm import LLM
 
                 self._engine = LLM(**self._engine_options(room))
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             raise WorkError(
                 f"model {self._spec!r}: vLLM cannot load it ({_first_line(error)}); what its "
                 "process said of it is on stderr; backend 'hf' may load it"
