@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyphylo.genome import Genome
 
 from pyphylo.cli._server import SERVER_BACKEND, add_server_options, server_options
+from pyphylo.cli._vllm import add_vllm_options, vllm_options
 from pyphylo.errors import FileFormatError, InputError
 
 __all__ = [
@@ -127,7 +128,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 def add_backend_options(group: Any) -> None:
     """What loads a model, and how; no part of a store's configuration."""
-    group.add_argument("--backend", default="hf", metavar="NAME", help="hf (default), openai")
+    group.add_argument("--backend", default="hf", metavar="NAME", help="hf (default), vllm, openai")
     group.add_argument(
         "--device",
         default="auto",
@@ -144,6 +145,7 @@ def add_backend_options(group: Any) -> None:
     group.add_argument(
         "--trust-remote-code", action="store_true", help="run code that comes with a model"
     )
+    add_vllm_options(group)
     add_server_options(group)
 
 
@@ -155,7 +157,7 @@ def backend_options(args: argparse.Namespace) -> dict[str, Any]:
     InputError
         When an option is of another backend.
     """
-    served = server_options(args)
+    served, split = server_options(args), vllm_options(args)
     if args.backend == SERVER_BACKEND:
         weights = {
             "--device": args.device != "auto",
@@ -173,6 +175,7 @@ def backend_options(args: argparse.Namespace) -> dict[str, Any]:
         "dtype": args.dtype,
         "add_bos": args.add_bos,
         "trust_remote_code": args.trust_remote_code,
+        **split,
     }
 
 

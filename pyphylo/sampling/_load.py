@@ -19,6 +19,7 @@ __all__ = [
     "context_length",
     "end_token_ids",
     "is_out_of_memory",
+    "load_configs",
     "load_model",
     "load_tokenizer",
     "one_thread_each",
@@ -102,6 +103,30 @@ def load_tokenizer(spec: str, location: ModelLocation, *, trust_remote_code: boo
         )
 
 
+def load_configs(
+    spec: str, location: ModelLocation, *, trust_remote_code: bool
+) -> tuple[Any, Any | None]:
+    """The model's config and, where it has one, its generation config; reads no weights.
+
+    Raises
+    ------
+    InputError
+        When transformers does not know the architecture, or it needs code of its own.
+    WorkError
+        When the config cannot be read.
+    """
+    options = location.load_options()
+    with _errors_named(spec, "config"), quiet(stderr=True):
+        config = transformers.AutoConfig.from_pretrained(
+            location.source, trust_remote_code=trust_remote_code, **options
+        )
+        try:
+            generation = transformers.GenerationConfig.from_pretrained(location.source, **options)
+        except OSError:
+            generation = None
+    return config, generation
+
+
 def load_model(
     spec: str,
     location: ModelLocation,
@@ -147,23 +172,22 @@ def _device_map(location: ModelLocation, device: torch.device | None) -> Any:
     return None
 
 
-def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def end_token_ids(config: Any, generation_config: Any | None, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a completion, as generation config, config and tokenizer say."""
     found: set[int] = set()
-    configs = (getattr(model, "generation_config", None), model.config, _text_config(model))
-    for config in configs:
-        ids = getattr(config, "eos_token_id", None)
+    for each in (generation_config, config, config.get_text_config()):
+        ids = getattr(each, "eos_token_id", None)
         found.update(ids if isinstance(ids, list | tuple) else [] if ids is None else [ids])
     if tokenizer.eos_token_id is not None:
         found.add(tokenizer.eos_token_id)
     return frozenset(int(i) for i in found)
 
 
-def context_length(model: Any) -> int | None:
-    """Positions that a model was made for, where its config says."""
-    for config in (model.config, _text_config(model)):
+def context_length(config: Any) -> int | None:
+    """Positions that a model was made for, where its config (or its language part's) says."""
+    for each in (config, config.get_text_config()):
         for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
-            length = getattr(config, name, None)
+            length = getattr(each, name, None)
             if isinstance(length, int) and length > 0:
                 return length
     return None
@@ -174,11 +198,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.cuda.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
     )
-
-
-def _text_config(model: Any) -> Any:
-    """The language part's config, for models of more than text."""
-    return model.config.get_text_config()
 
 
 def _check_complete(spec: str, info: dict[str, Any]) -> None:

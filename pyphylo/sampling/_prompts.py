@@ -12,9 +12,12 @@ from pyphylo.genome import Genome
 __all__ = [
     "chat_name",
     "chat_template",
+    "check_chat",
     "check_prompts",
     "encode_chats",
+    "encode_genome",
     "encode_prompts",
+    "prompt_facts",
     "tokenization_name",
 ]
 
@@ -73,6 +76,36 @@ def chat_template(spec: str, tokenizer: Any) -> str:
             f"model {spec!r}: its tokenizer has no chat template; sample it with chat='none'"
         ) from None
     return template
+
+
+def check_chat(spec: str, made: str, configured: str) -> None:
+    """Refuse a configuration that says otherwise than the sampler whether prompts are wrapped."""
+    if configured != made:
+        raise InputError(
+            f"model {spec!r} was made with chat={made!r}, the configuration has "
+            f"{configured!r}: pass the same to both"
+        )
+
+
+def encode_genome(
+    spec: str, tokenizer: Any, genome: Genome, chat: str, add_bos: bool | None
+) -> list[list[int]]:
+    """The token ids of every gene's prompt, as `encode_prompts` or `encode_chats` makes them."""
+    if chat == "none":
+        return encode_prompts(spec, tokenizer, genome, add_bos)
+    return encode_chats(spec, tokenizer, genome)
+
+
+def prompt_facts(tokenizer: Any, chat: str, first: Sequence[int]) -> dict[str, Any]:
+    """What is recorded of how prompts became tokens; `first` is the first gene's."""
+    bos = tokenizer.bos_token_id
+    wrapped = {} if chat == "none" else {"chat_template": tokenizer.get_chat_template()}
+    return {
+        **wrapped,
+        "bos_added": bos is not None and first[0] == bos,
+        "bos_token": tokenizer.bos_token,
+        "first_token_ids": [int(token) for token in first],
+    }
 
 
 def encode_chats(spec: str, tokenizer: Any, genome: Genome) -> list[list[int]]:

@@ -12,9 +12,10 @@ from pyphylo.sampling._locate import locate_model, resolve_dtype
 from pyphylo.sampling._prompts import (
     chat_name,
     chat_template,
+    check_chat,
     check_prompts,
-    encode_chats,
-    encode_prompts,
+    encode_genome,
+    prompt_facts,
     tokenization_name,
 )
 from pyphylo.sampling.base import (
@@ -246,14 +247,10 @@ class HuggingFaceSampler:
         """
         from pyphylo.sampling._load import quiet
 
-        if config.chat != self._chat:
-            raise InputError(
-                f"model {self._spec!r} was made with chat={self._chat!r}, the configuration has "
-                f"{config.chat!r}: pass the same to both"
-            )
+        check_chat(self._spec, self._chat, config.chat)
         with quiet():
             loaded = self._load()
-            prompts = self._encode(loaded.tokenizer, genome)
+            prompts = encode_genome(self._spec, loaded.tokenizer, genome, self._chat, self._add_bos)
             self._check(loaded, genome, prompts, config)
             jobs = self._jobs(genome, prompts, config)
             heard = _Heard(config, len(jobs), progress)
@@ -337,11 +334,6 @@ class HuggingFaceSampler:
         tokenizer = load_tokenizer(self._spec, self._location, trust_remote_code=trust)
         return chat_name(chat_template(self._spec, tokenizer))
 
-    def _encode(self, tokenizer: Any, genome: Genome) -> list[list[int]]:
-        if self._chat == "none":
-            return encode_prompts(self._spec, tokenizer, genome, self._add_bos)
-        return encode_chats(self._spec, tokenizer, genome)
-
     def _load(self) -> _Loaded:
         if self._loaded is None:
             from pyphylo.sampling._load import end_token_ids, load_tokenizer
@@ -352,9 +344,9 @@ class HuggingFaceSampler:
                 self._spec, self._location, trust_remote_code=self._trust_remote_code
             )
             model = weights.model()
-            self._loaded = _Loaded(
-                tokenizer, model, token_text(tokenizer), end_token_ids(model, tokenizer)
-            )
+            generation = getattr(model, "generation_config", None)
+            ends = end_token_ids(model.config, generation, tokenizer)
+            self._loaded = _Loaded(tokenizer, model, token_text(tokenizer), ends)
         return self._loaded
 
     def _check(
@@ -371,7 +363,7 @@ class HuggingFaceSampler:
             genome.genes,
             prompts,
             loaded.model.get_input_embeddings().weight.shape[0],
-            context_length(loaded.model),
+            context_length(loaded.model.config),
             config.max_new_tokens,
         )
 
@@ -428,16 +420,10 @@ class HuggingFaceSampler:
             ) from None
 
     def _facts(self, loaded: _Loaded, first: Sequence[int]) -> dict[str, Any]:
-        tokenizer = loaded.tokenizer
-        bos = tokenizer.bos_token_id
-        chat = {} if self._chat == "none" else {"chat_template": tokenizer.get_chat_template()}
         return {
-            **chat,
-            "bos_added": bos is not None and first[0] == bos,
-            "bos_token": tokenizer.bos_token,
-            "first_token_ids": [int(token) for token in first],
+            **prompt_facts(loaded.tokenizer, self._chat, first),
             "n_logits": int(loaded.model.config.get_text_config().vocab_size),
-            "tokenizer_size": len(tokenizer),
+            "tokenizer_size": len(loaded.tokenizer),
             "token_text": loaded.text.kind,
             "end_token_ids": sorted(loaded.end_tokens),
         }

@@ -13,6 +13,7 @@ from pyphylo.sampling.base import Sampler
 __all__ = [
     "available_backends",
     "backend_target",
+    "check_mode",
     "create_sampler",
     "register_backend",
     "takes_names_verbatim",
@@ -21,6 +22,7 @@ __all__ = [
 _BACKENDS: dict[str, str] = {
     "hf": "pyphylo.sampling.hf:HuggingFaceSampler",
     "openai": "pyphylo.sampling.openai:OpenAISampler",
+    "vllm": "pyphylo.sampling.vllm:VLLMSampler",
 }
 
 
@@ -70,6 +72,23 @@ def takes_names_verbatim(backend: str) -> bool:
     Such a backend has a true attribute ``verbatim_names``.
     """
     return bool(getattr(_factory(backend), "verbatim_names", False))
+
+
+def check_mode(backend: str, mode: str) -> None:
+    """Refuse a mode that a backend cannot do.
+
+    Such a backend has an attribute ``modes`` with those that it can.
+
+    Raises
+    ------
+    InputError
+    """
+    known = getattr(_factory(backend), "modes", (mode,))
+    if mode not in known:
+        raise InputError(
+            f"backend {backend!r} cannot do mode {mode!r}; it can: {', '.join(map(repr, known))}; "
+            "backend 'hf' can all"
+        )
 
 
 def _factory(backend: str) -> Callable[..., Sampler]:

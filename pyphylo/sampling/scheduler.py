@@ -20,7 +20,7 @@ from pyphylo.sampling._requests import announce_requests
 from pyphylo.sampling.base import NoSuchModelError, Sampler, SamplingConfig
 from pyphylo.sampling.events import Listener, ProgressBar, Reporter
 from pyphylo.sampling.plan import in_order, parse_shard, split_models
-from pyphylo.sampling.registry import create_sampler, takes_names_verbatim
+from pyphylo.sampling.registry import check_mode, create_sampler, takes_names_verbatim
 from pyphylo.sampling.specs import NamedModel, expand_models, split_label
 from pyphylo.store import SampleStore, check_store_folder
 
@@ -140,7 +140,8 @@ def sample(
     **options
         Passed to the backend: ``dtype``, ``add_bos``, ``trust_remote_code``,
         ``batch_tokens``; ``base_url``, ``endpoint`` and others of the backend
-        ``openai``, see `pyphylo.sampling.openai.OpenAISampler`.
+        ``openai``, see `pyphylo.sampling.openai.OpenAISampler`; ``tensor_parallel`` and
+        ``gpu_memory`` of the backend ``vllm``, see `pyphylo.sampling.vllm.VLLMSampler`.
 
     Returns
     -------
@@ -176,6 +177,7 @@ def sample(
         min_mass=min_mass,
         max_nodes=max_nodes,
     )
+    check_mode(backend, mode)
     part = None if shard is None else parse_shard(shard)
     ray_options = _ray_options(
         engine,
