@@ -36,6 +36,9 @@ __all__ = ["VLLMSampler", "request_options", "request_seed"]
 
 _COLDEST = 0.01
 """vLLM takes lower temperatures for this one."""
+_STEP_TOKENS = 8192
+_MOST_SEQUENCES = 256
+"""Under way at once; fewer where prompts are long."""
 _CALL_PROBES = 8192
 """Completions asked for in one call: many batches, so that the last, smaller one costs little."""
 
@@ -295,6 +298,7 @@ class VLLMSampler:
     def _engine_options(self, room: int) -> dict[str, Any]:
         """What `vllm.LLM` is given."""
         folder, commit = _source(self._location)
+        sequences = max(1, min(_MOST_SEQUENCES, _STEP_TOKENS // room))
         return {
             "model": folder,
             "revision": commit,
@@ -308,6 +312,10 @@ class VLLMSampler:
             "generation_config": "vllm",
             # Keys and values for the longest prompt, not for a context of 100,000 tokens.
             "max_model_len": room,
+            # All that is under way fits in one step, so no prompt is cut over two: vLLM then turns
+            # seeded generators back, which those of a CPU refuse.
+            "max_num_seqs": sequences,
+            "max_num_batched_tokens": sequences * room,
             # Compiling a model takes longer than a population of it.
             "enforce_eager": True,
         }

@@ -111,6 +111,8 @@ def test_a_request_asks_for_the_whole_distribution(vllm: Any, checkpoint: Any) -
         "seed": 0,
         "generation_config": "vllm",
         "max_model_len": longest + 5,
+        "max_num_seqs": 256,
+        "max_num_batched_tokens": 256 * (longest + 5),
         "enforce_eager": True,
     }
     assert sampler(checkpoint("llama")).identity == made.identity
@@ -244,7 +246,9 @@ def test_a_prompt_that_just_fits_has_all_its_tokens(vllm: Any, checkpoint: Any) 
     made = sampler(checkpoint("gpt2"))
     population = made.sample(fits, SamplingConfig(n_probes=2, chars=99))
     assert len(population.facts["first_token_ids"]) + 5 == 96
-    assert vllm.LLM.made[-1]["max_model_len"] == 96
+    (options,) = vllm.LLM.made
+    assert options["max_model_len"] == 96
+    assert (options["max_num_seqs"], options["max_num_batched_tokens"]) == (85, 85 * 96)
 
 
 @pytest.mark.parametrize(
