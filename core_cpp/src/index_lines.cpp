@@ -35,7 +35,7 @@ template <bool kRoot>
                                            std::int32_t n) noexcept {
     for (std::int32_t j = 0; j < n; ++j) {
         const double term = own + half[j] - 2 * shared[j];
-        sums[j] += half[j] == half[j] ? term : 0.0;
+        sums[j] += std::isnan(half[j]) ? 0.0 : term;
     }
 }
 
