@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from letters_backend import attempts
+from local_ray import PATHS, local_cluster
 
 import pyphylo as pp
 from pyphylo.sampling.registry import register_backend
@@ -25,29 +26,14 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'pyphylo[ray]'")
 pytestmark = pytest.mark.slow
 GENOME = pp.Genome.default().head(10)
 HERE = Path(__file__).parent
-PATHS = os.pathsep.join([str(HERE), str(Path(pp.__file__).parents[1])])
 BACKEND: dict[str, Any] = {"backend": "letters", "n_probes": 4}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    """Two workers' worth of cores."""
     register_backend("letters", "letters_backend:LettersSampler")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", PATHS)
-    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local",
-        num_cpus=2,
-        num_gpus=0,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=100_000_000,
-    )
-    yield
-    ray.shutdown()
-    patch.undo()
+    with local_cluster():
+        yield
 
 
 def model(folder: Path, name: str, **plan: Any) -> Path:

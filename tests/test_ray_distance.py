@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from drawn_tables import drawn_table, quiet, same_bits
+from local_ray import PATHS, local_cluster
 
 import pyphylo as pp
 from pyphylo import _core, _ray_strips
@@ -23,28 +24,13 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'pyphylo[ray]'")
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
-PATHS = os.pathsep.join([str(HERE), str(Path(pp.__file__).parents[1])])
 SHAPE = {"seed": 3, "models": 1000, "genes": 6, "alleles": 300, "n": 24}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    """Two workers' worth of cores."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", PATHS)
-    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local",
-        num_cpus=2,
-        num_gpus=0,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=100_000_000,
-    )
-    yield
-    ray.shutdown()
-    patch.undo()
+    with local_cluster():
+        yield
 
 
 @pytest.fixture(scope="module", params=["integer", "float"])
