@@ -107,7 +107,8 @@ py::dict plan_dict(const AlleleTable& table, std::int64_t split, int threads, bo
     SimilarityPlan plan;
     {
         const py::gil_scoped_release release;
-        plan = plan_similarity(table, pairs, scan(table, pairs, threads, stop_on_signal()));
+        plan = plan_similarity(table, pairs, scan(table, pairs, threads, stop_on_signal()), threads,
+                               stop_on_signal());
     }
     const std::int64_t strips = (pairs.rows() + kStripRows - 1) / kStripRows;
     py::dict entries;

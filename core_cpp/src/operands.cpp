@@ -14,6 +14,11 @@ namespace {
 
 std::size_t index(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
+/// 1 where a number is negative, else 0, in a way that no compiler makes a branch of.
+std::uint32_t sign_bit(std::int32_t number) noexcept {
+    return static_cast<std::uint32_t>(number) >> 31U;
+}
+
 /// Writes a value at a place of a model's panel.
 template <Arithmetic kind, class Value>
 void put(std::uint8_t* model, std::int64_t place, Value value) noexcept {
@@ -28,17 +33,6 @@ void put(std::uint8_t* model, std::int64_t place, Value value) noexcept {
     }
 }
 
-/// Columns at which blocks of genes begin, and the number of columns.
-std::vector<std::int64_t> cut_columns(const AlleleTable& table, const SimilarityPlan& plan,
-                                      std::int64_t posting_bytes) {
-    std::vector<std::int64_t> begins = cut_genes(
-        table, table.n_columns() * 4 + plan.rare_columns * 8 + plan.rare_entries * posting_bytes);
-    for (std::int64_t& begin : begins) {
-        begin = table.gene_offsets[index(begin)];
-    }
-    return begins;
-}
-
 /// Where a run's next model goes in a rare column's list, and where the models of all runs end.
 struct Place {
     std::uint32_t next;
@@ -47,59 +41,130 @@ struct Place {
 
 /// The rare columns' lists, one after the other, each with its padding.
 struct Lists {
-    std::uint64_t size = 0;
-    std::vector<std::uint32_t> begins;
+    Buffer<std::uint32_t> begins;                         ///< empty in a square call
     std::vector<Buffer<Place>> places;                    ///< of each run
     std::vector<std::vector<std::uint64_t>> turn_begins;  ///< of each run and block
-    std::uint64_t turns = 0;
 };
 
-/// Invariant: lists are filled run after run, and models ascend within a run, so lists ascend.
-Lists lay_out_lists(const SimilarityPlan& plan, TableScan& scan,
-                    const std::vector<std::int64_t>& blocks) {
-    Lists lists;
-    lists.begins.resize(index(plan.rare_columns));
-    const std::size_t runs = scan.runs.size();
-    for (std::size_t r = 0; r < runs; ++r) {
-        lists.places.emplace_back(plan.rare_columns);
-    }
-    std::vector<std::vector<std::uint64_t>> turns(runs);  // of each run and block
-    std::int64_t rare = 0;
-    for (std::size_t b = 0; b + 1 < blocks.size(); ++b) {
-        std::vector<std::uint64_t> of_run(runs, 0);
-        for (std::int64_t c = blocks[b]; c < blocks[b + 1]; ++c) {
-            if (plan.slots[c] >= SimilarityPlan::kAbsent) {
-                continue;
-            }
-            lists.begins[index(rare)] = static_cast<std::uint32_t>(lists.size);
-            for (std::size_t r = 0; r < runs; ++r) {
-                const auto holders = static_cast<std::uint64_t>(scan.runs[r].holders[c]);
-                lists.places[r][rare].next = static_cast<std::uint32_t>(lists.size);
-                lists.size += scan.runs[r].columns ? holders : 0;
-                of_run[r] += scan.runs[r].rows ? holders : 0;
-            }
-            for (std::size_t r = 0; r < runs; ++r) {
-                lists.places[r][rare].end = static_cast<std::uint32_t>(lists.size);
-            }
-            lists.size += kPostingPad;
-            ++rare;
-        }
-        for (std::size_t r = 0; r < runs; ++r) {
-            turns[r].push_back(of_run[r]);
-        }
-    }
-    for (std::size_t r = 0; r < runs; ++r) {
-        lists.turn_begins.emplace_back();
-        for (const std::uint64_t count : turns[r]) {
-            lists.turn_begins[r].push_back(lists.turns);
-            lists.turns += count;
-        }
-        scan.runs[r].holders = {};
-    }
-    if (std::max(lists.size, lists.turns) > std::numeric_limits<std::uint32_t>::max()) {
+/// Postings of all rare columns' lists.
+std::int64_t size_of_lists(const SimilarityPlan& plan) noexcept {
+    return plan.rare_before.back().listed + kPostingPad * plan.rare_before.back().columns;
+}
+
+void refuse_long_lists(const SimilarityPlan& plan) {
+    if (std::max(size_of_lists(plan), plan.rare_before.back().turns) >
+        std::int64_t{std::numeric_limits<std::uint32_t>::max()}) {
         throw InputError(
             "the rare alleles of this table have more than 2^32 entries: compare its models in "
             "parts");
+    }
+}
+
+/// Lays the lists of rare columns out, gene by gene; one for each thread.
+/// Invariant: lists are filled run after run, and models ascend within a run, so lists ascend.
+template <class P>
+class ListLayout {
+   public:
+    ListLayout(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& plan,
+               const TableScan& scan, Lists& lists, Buffer<P>& postings)
+        : table_(table),
+          plan_(plan),
+          scan_(scan),
+          lists_(lists),
+          postings_(postings),
+          nothing_(std::max<std::int64_t>(pairs.columns(), 1) - 1, 0) {}
+
+    /// `turns`: of each run; set to those that its rows have in the gene's columns.
+    void lay_out(std::int64_t gene, std::uint64_t* turns) {
+        const SimilarityPlan::Rare& before = plan_.rare_before[index(gene)];
+        const std::int64_t first = before.listed + kPostingPad * before.columns;
+        const std::int64_t rare_columns = find_rare(gene);
+        const std::size_t runs = scan_.runs.size();
+        std::fill_n(turns, runs, 0);
+        std::int64_t end = first;
+        for (std::int64_t k = 0; k < rare_columns; ++k) {
+            const std::int64_t rare = before.columns + k;
+            if (lists_.begins.size() > 0) {
+                lists_.begins[rare] = static_cast<std::uint32_t>(end);
+            }
+            for (std::size_t r = 0; r < runs; ++r) {
+                const TableScan::Run& run = scan_.runs[r];
+                const std::int32_t holders = run.holders[rare_[index(k)]];
+                lists_.places[r][rare].next = static_cast<std::uint32_t>(end);
+                end += run.columns ? holders : 0;
+                turns[r] += static_cast<std::uint64_t>(run.rows ? holders : 0);
+            }
+            for (std::size_t r = 0; r < runs; ++r) {
+                lists_.places[r][rare].end = static_cast<std::uint32_t>(end);
+            }
+            // Nothing is added to the last column, which every row is compared with.
+            std::fill_n(postings_.data() + end, kPostingPad, nothing_);
+            end += kPostingPad;
+        }
+        if (table_.has_exact()) {
+            // Where counts are wanted, entries of exact cells are passed over, and lists end
+            // early.
+            std::fill_n(postings_.data() + first, end - first, nothing_);
+        }
+    }
+
+   private:
+    /// Collects a gene's rare columns. Which are cannot be foreseen: no branch depends on it.
+    std::int64_t find_rare(std::int64_t gene) {
+        const std::int64_t begin = table_.gene_offsets[index(gene)];
+        const std::int64_t end = table_.gene_offsets[index(gene) + 1];
+        rare_.resize(std::max(rare_.size(), index(end - begin) + 1));
+        const std::int32_t* slots = plan_.slots.data();
+        std::int64_t* rare = rare_.data();
+        for (std::int64_t c = begin; c < end; ++c) {
+            *rare = c;
+            rare += sign_bit(slots[c] - SimilarityPlan::kAbsent);
+        }
+        return rare - rare_.data();
+    }
+
+    const AlleleTable& table_;
+    const SimilarityPlan& plan_;
+    const TableScan& scan_;
+    Lists& lists_;
+    Buffer<P>& postings_;
+    const P nothing_;
+    std::vector<std::int64_t> rare_;
+};
+
+/// Lays all lists out and ends them with their padding. `blocks` are of genes. Uses up the
+/// holders of the scan's runs.
+template <class P>
+Lists lay_out_lists(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& plan,
+                    TableScan& scan, const std::vector<std::int64_t>& blocks, int threads,
+                    const StopRequest& stop, Buffer<P>& postings) {
+    const std::size_t runs = scan.runs.size();
+    Lists lists;
+    lists.begins = Buffer<std::uint32_t>(pairs.symmetric ? 0 : plan.rare_columns);
+    for (std::size_t r = 0; r < runs; ++r) {
+        lists.places.emplace_back(plan.rare_columns);
+    }
+    std::vector<std::uint64_t> turns(index(table.n_genes()) * runs);  // of each gene and run
+    const std::vector<std::int64_t> pieces = cut_for_threads(table);
+    parallel_for(
+        static_cast<std::int64_t>(pieces.size()) - 1, threads,
+        [&](std::int64_t piece, int) {
+            ListLayout<P> layout(table, pairs, plan, scan, lists, postings);
+            for (std::int64_t g = pieces[index(piece)]; g < pieces[index(piece) + 1]; ++g) {
+                layout.lay_out(g, turns.data() + index(g) * runs);
+            }
+        },
+        stop);
+    std::uint64_t taken = 0;
+    for (std::size_t r = 0; r < runs; ++r) {
+        lists.turn_begins.emplace_back();
+        for (std::size_t b = 0; b + 1 < blocks.size(); ++b) {
+            lists.turn_begins[r].push_back(taken);
+            for (std::int64_t g = blocks[b]; g < blocks[b + 1]; ++g) {
+                taken += turns[index(g) * runs + r];
+            }
+        }
+        scan.runs[r].holders = {};
     }
     return lists;
 }
@@ -134,7 +199,7 @@ class Packer {
                                        table_.indptr.begin() + run.end);
         Work work{.run = run, .places = lists_.places[r].data()};
         for (std::size_t b = 0; b + 1 < blocks_.size(); ++b) {
-            const auto end_column = static_cast<std::int32_t>(blocks_[b + 1]);
+            const auto end_column = static_cast<std::int32_t>(first_column(b + 1));
             work.turn = static_cast<std::int64_t>(lists_.turn_begins[r][b]);
             const GroupRange groups = groups_of(b);
             for (std::int64_t m = run.begin; m < run.end; ++m) {
@@ -176,9 +241,14 @@ class Packer {
         const auto up_to = [&](std::size_t b) {
             return b + 1 == blocks_.size()
                        ? plan_.groups()
-                       : (places_before(blocks_[b]) + per_group - 1) / per_group;
+                       : (places_before(first_column(b)) + per_group - 1) / per_group;
         };
         return {.begin = up_to(block), .end = up_to(block + 1)};
+    }
+
+    /// Of a block of genes.
+    [[nodiscard]] std::int64_t first_column(std::size_t block) const noexcept {
+        return table_.gene_offsets[index(blocks_[block])];
     }
 
     /// Places that dense columns before this one have taken.
@@ -256,10 +326,6 @@ class Packer {
         return e;
     }
 
-    static std::uint32_t sign_bit(std::int32_t number) noexcept {
-        return static_cast<std::uint32_t>(number) >> 31U;
-    }
-
     void fill_panel(std::int64_t begin, std::uint8_t* panel, const Work& work) const noexcept {
         for (std::size_t k = 0; k < work.n_dense; ++k) {
             put<kind>(panel, work.dense[k].slot, value(begin + work.dense[k].entry));
@@ -313,35 +379,21 @@ class Packer {
     Operands<P>& operands_;
 };
 
-/// Writes the padding of lists: nothing is added to the last column, which every row is compared
-/// with.
-template <class P>
-void end_lists(const AlleleTable& table, const Pairs& pairs, const Lists& lists,
-               Buffer<P>& postings) {
-    const P nothing(std::max<std::int64_t>(pairs.columns(), 1) - 1, 0);
-    if (table.has_exact()) {
-        // Where counts are wanted, entries of exact cells are passed over, and lists end early.
-        std::fill_n(postings.data(), postings.size(), nothing);
-        return;
-    }
-    for (std::size_t k = 0; k < lists.begins.size(); ++k) {
-        const std::uint64_t end = k + 1 < lists.begins.size() ? lists.begins[k + 1] : lists.size;
-        std::fill_n(postings.data() + end - kPostingPad, kPostingPad, nothing);
-    }
-}
-
 template <class P, Arithmetic kind>
 void pack_runs(const AlleleTable& table, const Pairs& pairs, const SimilarityPlan& plan,
                TableScan& scan, std::span<const double> values, int threads,
                const StopRequest& stop, Operands<P>& operands) {
-    const std::vector<std::int64_t> blocks = cut_columns(table, plan, sizeof(P));
-    Lists lists = lay_out_lists(plan, scan, blocks);
-    operands.postings = Buffer<P>(static_cast<std::int64_t>(lists.size));
-    operands.turns = Buffer<typename Operands<P>::Turn>(static_cast<std::int64_t>(lists.turns));
+    refuse_long_lists(plan);
+    const std::int64_t n_turns = plan.rare_before.back().turns;
+    operands.postings = Buffer<P>(size_of_lists(plan));
+    operands.turns = Buffer<typename Operands<P>::Turn>(n_turns);
     if (!pairs.symmetric) {
-        operands.turn_values = Buffer<typename P::Value>(static_cast<std::int64_t>(lists.turns));
+        operands.turn_values = Buffer<typename P::Value>(n_turns);
     }
-    end_lists(table, pairs, lists, operands.postings);
+    const std::vector<std::int64_t> blocks =
+        cut_genes(table, table.n_columns() * 4 + plan.rare_columns * 8 +
+                             plan.rare_entries * std::int64_t{sizeof(P)});
+    Lists lists = lay_out_lists(table, pairs, plan, scan, blocks, threads, stop, operands.postings);
     std::vector<typename Operands<P>::Run*> turns(scan.runs.size(), nullptr);
     operands.runs.reserve(scan.runs.size());
     for (std::size_t r = 0; r < scan.runs.size(); ++r) {

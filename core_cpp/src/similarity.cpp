@@ -273,7 +273,7 @@ PackedComparison::PackedComparison(const AlleleTable& table, const Pairs& pairs,
     // Numerators are of counts, which a float table may have too.
     const bool integer = scan_.integer;
     scan_.integer = integer || output.quantity == Quantity::numerator;
-    plan_ = plan_similarity(table, pairs_, scan_);
+    plan_ = plan_similarity(table, pairs_, scan_, threads, stop);
     if (claim) {
         const int workers = threads_for(strips_of(pairs_.rows()), threads);
         const std::int64_t file_rows =

@@ -68,7 +68,7 @@ double computed_pairs(const Pairs& pairs) noexcept {
     return pairs.symmetric ? rows * std::min(columns, columns / 2 + half) : rows * columns;
 }
 
-/// What a column costs either way.
+/// What columns cost either way.
 class Costs {
    public:
     Costs(const Pairs& pairs, const KernelSet& kernels, Arithmetic arithmetic)
@@ -78,34 +78,23 @@ class Costs {
     [[nodiscard]] std::int64_t steps(Holders holders) const noexcept {
         return symmetric_ ? holders.rows * (holders.rows - 1) / 2 : holders.rows * holders.columns;
     }
-    [[nodiscard]] double dense(Holders holders) const noexcept {
-        return dense_ + kPackSeconds * entries(holders);
+    /// Of some columns with some entries together.
+    [[nodiscard]] double dense(std::int64_t columns, std::int64_t entries) const noexcept {
+        return dense_ * static_cast<double>(columns) + kPackSeconds * static_cast<double>(entries);
     }
-    [[nodiscard]] double rare(Holders holders) const noexcept {
-        return kStepSeconds * static_cast<double>(steps(holders)) +
-               kEntrySeconds * entries(holders);
+    [[nodiscard]] static double rare(std::int64_t steps, std::int64_t entries) noexcept {
+        return kStepSeconds * static_cast<double>(steps) +
+               kEntrySeconds * static_cast<double>(entries);
+    }
+    [[nodiscard]] bool prefers_dense(Holders holders) const noexcept {
+        const std::int64_t entries = holders.rows + (symmetric_ ? 0 : holders.columns);
+        return dense(1, entries) <= rare(steps(holders), entries);
     }
 
    private:
-    [[nodiscard]] double entries(Holders holders) const noexcept {
-        return static_cast<double>(symmetric_ ? holders.rows : holders.rows + holders.columns);
-    }
-
     bool symmetric_;
     double dense_;
 };
-
-/// Holders of a column, all runs together.
-Holders holders_of(const TableScan& scan, std::int64_t column, bool one_side) noexcept {
-    Holders sum{.rows = 0, .columns = 0};
-    for (const TableScan::Run& run : scan.runs) {
-        (run.rows ? sum.rows : sum.columns) += run.holders[column];
-    }
-    if (one_side) {
-        sum.columns = sum.rows;
-    }
-    return sum;
-}
 
 /// Gives the dense columns their places in the panels, cut into chunks whose sums fit 32 bits.
 class Layout {
@@ -115,29 +104,35 @@ class Layout {
         plan_.chunks.push_back(0);
     }
 
-    /// Whether a gene's columns can be dense at all.
-    bool begin_gene(std::int64_t bound) {
-        if (!plan_.long_sums) {
-            return true;
-        }
-        if (bound > kMostIn32Bits) {
-            return false;
-        }
-        if (bound_ + bound > kMostIn32Bits) {
-            end_chunk();
-        }
-        bound_ += bound;
-        return true;
+    /// Whether columns of a gene whose sums have this bound can be dense at all.
+    [[nodiscard]] bool may_be_dense(std::int64_t bound) const noexcept {
+        return plan_.arithmetic != Arithmetic::wide && (!plan_.long_sums || bound <= kMostIn32Bits);
     }
 
-    std::int32_t next_place() {
-        const std::int64_t longest =
-            plan_.arithmetic == Arithmetic::frequency ? kFrequencyChunk : kChunkGroups;
-        if (places_ == (plan_.chunks.back() + longest) * per_group_) {
-            plan_.chunks.push_back(places_ / per_group_);
+    /// Places one after the other for the dense columns of the next gene; gives the first.
+    std::int64_t take(std::int64_t columns, std::int64_t bound) {
+        if (plan_.long_sums && may_be_dense(bound)) {
+            if (bound_ + bound > kMostIn32Bits) {
+                end_chunk();
+            }
+            bound_ += bound;
         }
-        ++plan_.dense_columns;
-        return static_cast<std::int32_t>(places_++);
+        const std::int64_t longest =
+            (plan_.arithmetic == Arithmetic::frequency ? kFrequencyChunk : kChunkGroups) *
+            per_group_;
+        const std::int64_t first = places_;
+        for (std::int64_t left = columns; left > 0;) {
+            std::int64_t room = plan_.chunks.back() * per_group_ + longest - places_;
+            if (room == 0) {
+                plan_.chunks.push_back(places_ / per_group_);
+                room = longest;
+            }
+            const std::int64_t taken = std::min(left, room);
+            places_ += taken;
+            left -= taken;
+        }
+        plan_.dense_columns += columns;
+        return first;
     }
 
     void finish() { end_chunk(); }
@@ -172,14 +167,153 @@ std::int64_t least_holders(const Pairs& pairs, const Costs& costs) noexcept {
     std::int64_t high = std::max<std::int64_t>(2, pairs.rows()) + 1;
     while (low < high) {  // rare - dense grows with the holders
         const std::int64_t middle = (low + high) / 2;
-        const Holders holders{.rows = middle, .columns = middle};
-        if (costs.dense(holders) <= costs.rare(holders)) {
+        if (costs.prefers_dense({.rows = middle, .columns = middle})) {
             high = middle;
         } else {
             low = middle + 1;
         }
     }
     return low;
+}
+
+/// The columns of a gene by where they go.
+struct GeneColumns {
+    std::int64_t dense = 0;
+    std::int64_t rare = 0;
+    std::int64_t dense_entries = 0;  ///< holders; those of rows and of columns in a call of both
+    std::int64_t rare_rows = 0;
+    std::int64_t rare_columns = 0;
+    std::int64_t rare_steps = 0;
+};
+
+/// Decides where columns go, gene by gene; one for each thread.
+class ColumnSorter {
+   public:
+    ColumnSorter(const AlleleTable& table, const Pairs& pairs, const TableScan& scan,
+                 const Costs& costs, std::int64_t least_holders)
+        : table_(table),
+          scan_(scan),
+          costs_(costs),
+          symmetric_(pairs.symmetric),
+          one_side_(pairs.one_side()),
+          least_holders_(least_holders) {}
+
+    GeneColumns count(std::int64_t gene, bool may_be_dense) {
+        GeneColumns found;
+        visit(gene, may_be_dense, [&](std::int64_t, Kind kind, Holders holders) {
+            const std::int64_t entries = holders.rows + (one_side_ ? 0 : holders.columns);
+            found.dense += kind.dense;
+            found.rare += kind.rare;
+            found.dense_entries += kind.dense * entries;
+            found.rare_rows += kind.rare * holders.rows;
+            found.rare_columns += kind.rare * holders.columns;
+            found.rare_steps += kind.rare * costs_.steps(holders);
+        });
+        return found;
+    }
+
+    /// Writes a gene's slots, given its first place in the panels and its first rare column.
+    void place(std::int64_t gene, bool may_be_dense, std::int64_t place, std::int64_t rare,
+               std::int32_t* slots) {
+        auto dense_slot = static_cast<std::int32_t>(place);
+        auto rare_slot = static_cast<std::int32_t>(SimilarityPlan::kAbsent - 1 - rare);
+        visit(gene, may_be_dense, [&](std::int64_t column, Kind kind, Holders) {
+            static_assert(SimilarityPlan::kAbsent == -1);  // all bits of it are set
+            slots[column] = (-kind.dense & dense_slot) | (-kind.rare & rare_slot) |
+                            (kind.dense + kind.rare - 1);
+            dense_slot += kind.dense;
+            rare_slot -= kind.rare;
+        });
+    }
+
+   private:
+    /// 0 or 1, and not both 1; neither where no two models share the column. Which comes next
+    /// cannot be foreseen, so that no branch depends on it.
+    struct Kind {
+        std::int32_t dense;
+        std::int32_t rare;
+    };
+
+    template <class Visitor>
+    void visit(std::int64_t gene, bool may_be_dense, const Visitor& visitor) {
+        const std::int64_t begin = table_.gene_offsets[index(gene)];
+        const std::int64_t end = table_.gene_offsets[index(gene) + 1];
+        sum_holders(begin, end);
+        const std::int32_t* rows = rows_.data();
+        if (symmetric_) {
+            const auto least = static_cast<std::int32_t>(
+                may_be_dense ? least_holders_ : std::numeric_limits<std::int32_t>::max());
+            for (std::int64_t c = begin; c < end; ++c) {
+                const std::int32_t holders = rows[c - begin];
+                const auto shared = static_cast<std::int32_t>(holders > 1);
+                const auto dense = static_cast<std::int32_t>(holders >= least);
+                visitor(c, Kind{.dense = dense, .rare = shared - dense},
+                        Holders{.rows = holders, .columns = holders});
+            }
+            return;
+        }
+        const std::int32_t* columns = one_side_ ? rows : columns_.data();
+        for (std::int64_t c = begin; c < end; ++c) {
+            const Holders holders{.rows = rows[c - begin], .columns = columns[c - begin]};
+            const bool shared = holders.rows > 0 && holders.columns > 0;
+            const bool dense = shared && may_be_dense && costs_.prefers_dense(holders);
+            visitor(
+                c,
+                Kind{.dense = static_cast<std::int32_t>(dense),
+                     .rare = static_cast<std::int32_t>(shared) - static_cast<std::int32_t>(dense)},
+                holders);
+        }
+    }
+
+    /// Adds the runs' holders up.
+    void sum_holders(std::int64_t begin, std::int64_t end) {
+        rows_.assign(index(end - begin), 0);
+        columns_.assign(index(one_side_ ? 0 : end - begin), 0);
+        for (const TableScan::Run& run : scan_.runs) {
+            std::int32_t* sums = run.rows ? rows_.data() : columns_.data();
+            const std::int32_t* holders = run.holders.data() + begin;
+            for (std::int64_t c = 0; c < end - begin; ++c) {
+                sums[c] += holders[c];
+            }
+        }
+    }
+
+    const AlleleTable& table_;
+    const TableScan& scan_;
+    const Costs& costs_;
+    bool symmetric_;
+    bool one_side_;
+    std::int64_t least_holders_;
+    std::vector<std::int32_t> rows_;  ///< holders of the gene's columns
+    std::vector<std::int32_t> columns_;
+};
+
+/// Sums up what the genes' columns take, and gives each gene its first place in the panels.
+std::vector<std::int64_t> add_up(SimilarityPlan& plan, Layout& layout, const Costs& costs,
+                                 const std::vector<GeneColumns>& genes, const TableScan& scan,
+                                 bool one_side) {
+    std::vector<std::int64_t> places;
+    SimilarityPlan::Rare rare;
+    std::int64_t dense_entries = 0;
+    plan.rare_before.reserve(genes.size() + 1);
+    for (std::size_t g = 0; g < genes.size(); ++g) {
+        const GeneColumns& gene = genes[g];
+        places.push_back(layout.take(gene.dense, scan.gene_bounds[g]));
+        plan.rare_before.push_back(rare);
+        rare.columns += gene.rare;
+        rare.listed += gene.rare_columns;
+        rare.turns += gene.rare_rows;
+        dense_entries += gene.dense_entries;
+        plan.rare_steps += gene.rare_steps;
+    }
+    plan.rare_before.push_back(rare);
+    plan.rare_columns = rare.columns;
+    plan.private_columns = plan.slots.size() - plan.dense_columns - plan.rare_columns;
+    plan.rare_entries = rare.turns + (one_side ? 0 : rare.listed);
+    plan.dense_seconds = costs.dense(plan.dense_columns, dense_entries);
+    plan.rare_seconds = Costs::rare(plan.rare_steps, plan.rare_entries);
+    layout.finish();
+    return places;
 }
 
 }  // namespace
@@ -208,8 +342,19 @@ std::string_view name_of(Arithmetic arithmetic) {
     }
 }
 
-SimilarityPlan plan_similarity(const AlleleTable& table, const Pairs& pairs,
-                               const TableScan& scan) {
+std::vector<std::int64_t> cut_for_threads(const AlleleTable& table) {
+    constexpr std::int64_t least_columns = 16384;
+    const std::int64_t pieces = std::clamp<std::int64_t>(
+        table.n_columns() / least_columns, 1, std::max<std::int64_t>(1, table.n_genes()));
+    std::vector<std::int64_t> begins;
+    for (std::int64_t piece = 0; piece <= pieces; ++piece) {
+        begins.push_back(table.n_genes() * piece / pieces);
+    }
+    return begins;
+}
+
+SimilarityPlan plan_similarity(const AlleleTable& table, const Pairs& pairs, const TableScan& scan,
+                               int threads, const StopRequest& stop) {
     refuse_inexact(scan.numerator_bound);
     SimilarityPlan plan;
     plan.kernels = &kernels();
@@ -221,31 +366,28 @@ SimilarityPlan plan_similarity(const AlleleTable& table, const Pairs& pairs,
     const bool panels = plan.arithmetic != Arithmetic::wide;
     plan.least_holders = pairs.symmetric && panels ? least_holders(pairs, costs) : 0;
     Layout layout(plan);
-    for (std::int64_t g = 0; g < table.n_genes(); ++g) {
-        const bool may_be_dense = panels && layout.begin_gene(scan.gene_bounds[index(g)]);
-        for (std::int64_t c = table.gene_offsets[index(g)]; c < table.gene_offsets[index(g) + 1];
-             ++c) {
-            const Holders holders = holders_of(scan, c, pairs.one_side());
-            const bool shared =
-                pairs.symmetric ? holders.rows > 1 : holders.rows > 0 && holders.columns > 0;
-            if (!shared) {
-                ++plan.private_columns;
-                plan.slots[c] = SimilarityPlan::kAbsent;
-            } else if (may_be_dense &&
-                       (pairs.symmetric ? holders.rows >= plan.least_holders
-                                        : costs.dense(holders) <= costs.rare(holders))) {
-                plan.slots[c] = layout.next_place();
-                plan.dense_seconds += costs.dense(holders);
-            } else {
-                plan.slots[c] =
-                    static_cast<std::int32_t>(SimilarityPlan::kAbsent - 1 - plan.rare_columns++);
-                plan.rare_entries += holders.rows + (pairs.one_side() ? 0 : holders.columns);
-                plan.rare_steps += costs.steps(holders);
-                plan.rare_seconds += costs.rare(holders);
-            }
-        }
-    }
-    layout.finish();
+    const std::vector<std::int64_t> pieces = cut_for_threads(table);
+    const auto for_each_gene = [&](const auto& visit) {
+        parallel_for(
+            static_cast<std::int64_t>(pieces.size()) - 1, threads,
+            [&](std::int64_t piece, int) {
+                ColumnSorter sorter(table, pairs, scan, costs, plan.least_holders);
+                for (std::int64_t g = pieces[index(piece)]; g < pieces[index(piece) + 1]; ++g) {
+                    visit(sorter, g, layout.may_be_dense(scan.gene_bounds[index(g)]));
+                }
+            },
+            stop);
+    };
+    std::vector<GeneColumns> genes(index(table.n_genes()));
+    for_each_gene([&](ColumnSorter& sorter, std::int64_t g, bool may_be_dense) {
+        genes[index(g)] = sorter.count(g, may_be_dense);
+    });
+    const std::vector<std::int64_t> places =
+        add_up(plan, layout, costs, genes, scan, pairs.one_side());
+    for_each_gene([&](ColumnSorter& sorter, std::int64_t g, bool may_be_dense) {
+        sorter.place(g, may_be_dense, places[index(g)], plan.rare_before[index(g)].columns,
+                     plan.slots.data());
+    });
     return plan;
 }
 

@@ -95,6 +95,8 @@ std::vector<Case> cases() {
     all.push_back({"bytes", random_table(205, 4, 400, 12, 12), Arithmetic::u8, false});
     all.push_back({"ragged", random_table(150, 4, 200, 9, 9, false, 4), Arithmetic::u8, false});
     all.push_back({"one", random_table(1, 4, 200, 9, 9), Arithmetic::u8, false});
+    // Columns for several threads to plan and to lay out.
+    all.push_back({"many columns", random_table(40, 60, 4000, 60, 60), Arithmetic::u8, false});
     all.push_back({"shorts", random_table(150, 3, 400, 20, 4000), Arithmetic::i16, false});
     all.push_back({"wide", random_table(60, 1, 5, 1, 40000), Arithmetic::wide, false});
     all.push_back({"long shorts", random_table(150, 3, 400, 30, 40000), Arithmetic::i16, true});
@@ -224,7 +226,7 @@ TEST_CASE("numerators of every path, in every instruction set") {
         const std::int64_t n = each.table.n_models();
         const Pairs square = Pairs::square(each.table);
         const SimilarityPlan plan =
-            plan_similarity(each.table, square, scan(each.table, square, 1, {}));
+            plan_similarity(each.table, square, scan(each.table, square, 1, {}), 1, {});
         CHECK(plan.arithmetic == each.arithmetic);
         CHECK(plan.long_sums == each.long_sums);
         std::vector<std::int64_t> expected(static_cast<std::size_t>(n * n));

@@ -117,6 +117,13 @@ struct SimilarityPlan {
     std::int64_t rare_steps = 0;  ///< pairs of models that share a rare column, summed
     double dense_seconds = 0.0;   ///< estimates of one thread's time
     double rare_seconds = 0.0;
+    /// Of each gene and, last, of all: what the rare columns of the genes before it take.
+    struct Rare {
+        std::int64_t columns = 0;
+        std::int64_t listed = 0;  ///< holders among the columns' models
+        std::int64_t turns = 0;   ///< holders among the rows' models
+    };
+    std::vector<Rare> rare_before;
 
     Buffer<std::int32_t> slots;  ///< of each column: >= 0 place in the panels, <= -2 rare
                                  ///< column -2 - slot, kAbsent: no two models share it
@@ -131,8 +138,14 @@ struct SimilarityPlan {
                                      int threads) const noexcept;
 };
 
-/// O(columns + genes). Throws InputError when a numerator might exceed kExactLimit.
+/// Genes cut into pieces whose columns are worth a thread's attention: the first gene of each
+/// piece, and the number of genes.
+[[nodiscard]] std::vector<std::int64_t> cut_for_threads(const AlleleTable& table);
+
+/// O(columns + genes), in parallel over genes; the same for any number of threads. Throws
+/// InputError when a numerator might exceed kExactLimit.
 [[nodiscard]] SimilarityPlan plan_similarity(const AlleleTable& table, const Pairs& pairs,
-                                             const TableScan& scan);
+                                             const TableScan& scan, int threads,
+                                             const StopRequest& stop);
 
 }  // namespace phylo
