@@ -303,7 +303,8 @@ def test_kernels_compile_without_a_cache_folder(tmp_path):
     (tmp_path / "__pycache__").write_text("a file where the cache folder would be")
     nowhere = str(tmp_path / "__pycache__")
     done = run_python(
-        "from kernels import padding as pad; print(pad(1.0, 1.0, 1.0) > 0, pad.stats.cache_path)",
+        "import numpy as np; from kernels import padding as pad; "
+        "print(pad(1.0, np.zeros(1)) > 0, pad.stats.cache_path)",
         cwd=tmp_path,
         warnings="default",
         NUMBA_CACHE_DIR=nowhere,

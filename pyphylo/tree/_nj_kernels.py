@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from pyphylo._jit import compiled, compiled_bare
 from pyphylo.tree import _nj_rows, _nj_search
-from pyphylo.tree._intrinsics import larger
-from pyphylo.tree._nj_rows import BLOCK, DEAD
+from pyphylo.tree._intrinsics import LANES, larger
+from pyphylo.tree._nj_rows import BLOCK, DEAD, whole
 
 __all__ = ["DONE", "OVERFLOW", "join_all"]
 
@@ -44,26 +44,30 @@ _LEADING = 16
 def _join_rows(
     first: NDArray[Any],
     second: NDArray[Any],
-    joined: NDArray[Any],
     R: NDArray[np.float64],
     distance: float,
-    counted: NDArray[np.float64],
+    partial: NDArray[np.float64],
 ) -> float:
-    """The new node's row and the other row sums; the largest |distance| made.
+    """Write the new node's row over the first, and the other row sums; the largest |distance| made.
 
-    Both joined nodes are dead already. Dead nodes get +inf, and zero in `counted`, the row that
-    is summed.
+    Both joined nodes are dead already. Dead nodes get +inf. `partial` becomes what the row's sum is
+    halved from.
     """
     size = 0.0
-    for k in range(R.shape[0]):
-        x = np.float64(first[k])
-        y = np.float64(second[k])
-        dead = R[k] == DEAD
-        joined[k] = np.inf if dead else 0.5 * ((x + y) - distance)
-        stored = np.float64(joined[k])
-        counted[k] = 0.0 if dead else stored
-        R[k] = DEAD if dead else R[k] + ((stored - x) - y)
-        size = larger(0.0 if dead else abs(stored), size)
+    partial[:] = 0.0
+    for s in range(0, R.shape[0], LANES):
+        one = first[s : s + LANES]
+        two = second[s : s + LANES]
+        sums = R[s : s + LANES]
+        for k in range(LANES):
+            x = np.float64(one[k])
+            y = np.float64(two[k])
+            dead = sums[k] == DEAD
+            one[k] = np.inf if dead else 0.5 * ((x + y) - distance)
+            stored = np.float64(one[k])
+            partial[k] += 0.0 if dead else stored
+            sums[k] = DEAD if dead else sums[k] + ((stored - x) - y)
+            size = larger(0.0 if dead else abs(stored), size)
     return size
 
 
@@ -86,37 +90,35 @@ def _weight(
 def _join_weighted(
     first: NDArray[Any],
     second: NDArray[Any],
-    joined: NDArray[Any],
-    variances: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
+    own: NDArray[Any],
+    other: NDArray[Any],
     R: NDArray[np.float64],
     branches: tuple[float, float],
     between: float,
     weight: float,
-    counted: NDArray[np.float64],
+    partial: NDArray[np.float64],
 ) -> float:
-    """As `_join_rows`, with BIONJ's weight; also the new node's row of variances.
+    """As `_join_rows`, with BIONJ's weight; also the new node's row of variances, over the first's.
 
-    `branches` are the lengths above the two, `between` their variance.
+    `own` and `other` are the rows of variances, `branches` the lengths above the two, `between`
+    their variance.
     """
     size = 0.0
     rest = 1.0 - weight
-    own = variances[0]
-    other = variances[1]
-    new = variances[2]
+    partial[:] = 0.0
     for k in range(R.shape[0]):
         x = np.float64(first[k])
         y = np.float64(second[k])
         if R[k] == DEAD:
-            joined[k] = np.inf
-            new[k] = 0.0
-            counted[k] = 0.0
+            first[k] = np.inf
+            own[k] = 0.0
             continue
-        joined[k] = weight * (x - branches[0]) + rest * (y - branches[1])
-        stored = np.float64(joined[k])
-        counted[k] = stored
+        first[k] = weight * (x - branches[0]) + rest * (y - branches[1])
+        stored = np.float64(first[k])
+        partial[k % LANES] += stored
         R[k] = R[k] + ((stored - x) - y)
         size = max(size, abs(stored))
-        new[k] = (weight * own[k] + rest * other[k]) - weight * rest * between
+        own[k] = (weight * own[k] + rest * other[k]) - weight * rest * between
     return size
 
 
@@ -153,7 +155,19 @@ def _drop_joined(
             for old in range(first, last + 1):
                 least = min(least, nodes.bounds[k, old] - fallen[old])
             nodes.bounds[i, b] = least
+    _clear(nodes, live, m)
     return live
+
+
+@compiled_bare
+def _clear(nodes: _nj_search.Nodes, first: int, last: int) -> None:
+    """Make places of nodes what they are behind the last one."""
+    for k in range(first, last):
+        nodes.R[k] = DEAD
+        nodes.u[k] = -np.inf
+        nodes.low[k] = np.inf
+        nodes.near[k] = np.inf
+        nodes.partner[k] = 0
 
 
 @compiled
@@ -206,17 +220,13 @@ def join_all(
     R = nodes.R
     blocks = nodes.bounds.shape[1]
     queue = np.empty((_nj_search.QUEUE + blocks, 2), np.int64)
-    ends = np.empty((2, N), D.dtype)
-    variances = np.empty((2, N if V.shape[0] > 0 else 0), D.dtype)
-    scratch = np.empty(N)
-    partial = np.empty(_nj_rows.PARTIAL)
-    rises = np.zeros(blocks)
+    found = np.empty(_nj_search.QUEUE + blocks)
+    partial = np.empty(LANES)
     fallen = np.zeros(blocks)
     m = live
     closed = live
     led = N + 1
-    leads = np.empty(N // _nj_search.CHUNK + 1, np.int64)
-    size_u = np.abs(nodes.u[:live]).max()
+    leads = np.empty(N // LANES + 1, np.int64)
     if live < n:
         # Sums are taken afresh, which ends the rounding that updates gather.
         _nj_rows.sum_rows(D, nodes.at, R[:live], 0, live)
@@ -224,22 +234,19 @@ def join_all(
         c = float(live - 2)
         pair = (np.inf, -1, -1)
         young = m - 1 if live < n else -1
+        pad = _nj_search.padding(largest, fallen)
         if live < n:
-            size_u = _nj_search.refresh_u(R[:m], nodes.u[:m], c, rises)
-        pad = _nj_search.padding(largest, size_u, np.abs(fallen).max() + np.abs(rises).max())
-        if live < n:
-            for t in range(blocks):
-                fallen[t] += rises[t] + pad
-            # No d - u is below the floor, so no bound needs to be.
-            _nj_search.lower(nodes.low[: m - 1], rises, pad, -(largest + 2.0 * size_u + pad))
-            q = _nj_search.scan_row(
-                D[nodes.at[m - 1], : m - 1], R[:m], nodes, m - 1, c, pad, fallen
-            )
+            # No d - u is below this, so no bound needs to be.
+            floor = -(5.0 * largest + pad)
+            _nj_search.refresh(nodes, m, c, pad, floor, fallen)
+            q = _nj_search.scan_row(D[nodes.at[m - 1]], nodes, m - 1, c, pad, fallen)
             pair = (q, m - 1, nodes.partner[m - 1])
         if (n - live) % _LEADING == 0 or led > m:
             _nj_search.choose_leads(nodes, m, c, leads)
             led = m
-        q, a, b = _nj_search.find(D, nodes, m, c, pad, fallen, kept, queue, led, leads, young, pair)
+        q, a, b = _nj_search.find(
+            D, nodes, m, c, pad, fallen, kept, queue, found, led, leads, young, pair
+        )
         if not q < np.inf:
             return OVERFLOW, largest
         distance = np.float64(D[nodes.at[a], b])
@@ -258,30 +265,33 @@ def join_all(
 
         R[a] = DEAD
         R[b] = DEAD
-        _nj_rows.distances_of(D, nodes.at, a, closed, ends[0, :m])
-        _nj_rows.distances_of(D, nodes.at, b, closed, ends[1, :m])
-        # Both were copied, so the new node's distances may overwrite one's.
-        nodes.at[m] = nodes.at[a]
-        joined = D[nodes.at[m], :m]
+        taken = whole(m)
+        _nj_rows.complete_row(D, nodes.at, a, closed, m)
+        _nj_rows.complete_row(D, nodes.at, b, closed, m)
+        first = D[nodes.at[a], :taken]
+        second = D[nodes.at[b], :taken]
         if V.shape[0] > 0:
-            _nj_rows.distances_of(V, nodes.at, a, closed, variances[0, :m])
-            _nj_rows.distances_of(V, nodes.at, b, closed, variances[1, :m])
-            weight = _weight(variances[0, :m], variances[1, :m], R[:m], between, live)
+            _nj_rows.complete_row(V, nodes.at, a, closed, m)
+            _nj_rows.complete_row(V, nodes.at, b, closed, m)
+            own = V[nodes.at[a], :taken]
+            other = V[nodes.at[b], :taken]
+            weight = _weight(own, other, R[:taken], between, live)
             size = _join_weighted(
-                ends[0, :m],
-                ends[1, :m],
-                joined,
-                (variances[0, :m], variances[1, :m], V[nodes.at[m], :m]),
-                R[:m],
+                first,
+                second,
+                own,
+                other,
+                R[:taken],
                 (lengths[step, 0], lengths[step, 1]),
                 between,
                 weight,
-                scratch[:m],
+                partial,
             )
         else:
-            size = _join_rows(ends[0, :m], ends[1, :m], joined, R[:m], distance, scratch[:m])
+            size = _join_rows(first, second, R[:taken], distance, partial)
         largest = max(largest, size)
-        R[m] = _nj_rows.row_sum(scratch[:m], partial)
+        R[m] = _nj_rows.halved(partial)
+        nodes.at[m] = nodes.at[a]
         nodes.u[m] = np.inf
         nodes.low[m] = np.inf
         nodes.near[m] = np.inf

@@ -11,6 +11,9 @@ joined; no other row is written to. So
 and a node's distances lie in its row up to those nodes and down its column from there on. When
 columns run out, or a quarter as many nodes have come as there were, the columns of joined nodes
 are dropped and every distance stands both ways again.
+
+Passes take 64 nodes at a time. Behind the last node, up to a multiple of 64, they find what a
+joined node has: a row sum of -inf.
 """
 
 from __future__ import annotations
@@ -21,16 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled, compiled_bare
+from pyphylo.tree._intrinsics import LANES
 
 __all__ = [
     "BLOCK",
     "DEAD",
-    "PARTIAL",
     "columns",
-    "distances_of",
+    "complete_row",
+    "halved",
     "room",
-    "row_sum",
     "sum_rows",
+    "whole",
 ]
 
 BLOCK = 256
@@ -39,14 +43,18 @@ DEAD = -np.inf
 """The row sum of a joined node: it makes every Q of the node +inf."""
 _FEW = 32
 """Joined nodes that are not worth closing gaps for."""
-PARTIAL = 64
-"""Sums that a row's sum is made of."""
+
+
+@compiled_bare
+def whole(nodes: int) -> int:
+    """Nodes that a pass takes, for some that it is wanted for."""
+    return -(-nodes // LANES) * LANES
 
 
 @compiled_bare
 def columns(n: int) -> int:
-    """Columns that memory is taken for: n tips and some joined nodes, in whole lines."""
-    return -(-(n + max(1, n // 4)) // 16) * 16
+    """Columns that memory is taken for: n tips and some joined nodes, in whole lanes."""
+    return whole(n + max(1, n // 4))
 
 
 @compiled_bare
@@ -61,28 +69,17 @@ def room(n: int, live: int) -> int:
 
 
 @compiled_bare
-def row_sum(row: NDArray[Any], partial: NDArray[np.float64]) -> float:
-    """Sum of a row: 64 sums of every 64th value, those halved by pairs, and the last few values.
+def halved(partial: NDArray[np.float64]) -> float:
+    """The sum of a row: 64 sums of every 64th value, shape (64,), are halved by pairs.
 
     One running sum would wait for every addition; many keep a fixed order and need not.
-    `partial` has their shape, (64,).
     """
-    for k in range(PARTIAL):
-        partial[k] = 0.0
-    whole = row.shape[0] // PARTIAL * PARTIAL
-    for start in range(0, whole, PARTIAL):
-        part = row[start : start + PARTIAL]
-        for k in range(PARTIAL):
-            partial[k] += part[k]
-    half = PARTIAL
+    half = LANES
     while half > 1:
         half //= 2
         for k in range(half):
             partial[k] += partial[half + k]
-    total = partial[0]
-    for k in range(whole, row.shape[0]):
-        total += row[k]
-    return float(total)
+    return float(partial[0])
 
 
 @compiled
@@ -90,19 +87,27 @@ def sum_rows(
     D: NDArray[Any], at: NDArray[np.int64], R: NDArray[np.float64], first: int, last: int
 ) -> None:
     """R[i] = the sum of node i's distances, for first <= i < last, when gaps are closed."""
-    partial = np.empty(PARTIAL)
+    partial = np.empty(LANES)
+    n = R.shape[0]
+    full = n // LANES * LANES
     for i in range(first, last):
-        R[i] = row_sum(D[at[i], : R.shape[0]], partial)
+        partial[:] = 0.0
+        row = D[at[i]]
+        for start in range(0, full, LANES):
+            part = row[start : start + LANES]
+            for k in range(LANES):
+                partial[k] += part[k]
+        for k in range(n - full):
+            partial[k] += row[full + k]
+        R[i] = halved(partial)
 
 
 @compiled_bare
-def distances_of(
-    D: NDArray[Any], at: NDArray[np.int64], a: int, closed: int, out: NDArray[Any]
-) -> None:
-    """Distances of node a to all others; its own entry is undefined."""
-    known = max(a, closed)
+def complete_row(D: NDArray[Any], at: NDArray[np.int64], a: int, closed: int, m: int) -> None:
+    """Write node a's distances to the nodes behind those its row knows, up to m, into its row.
+
+    For a node that is being joined: its row is not read again.
+    """
     row = D[at[a]]
-    for k in range(known):
-        out[k] = row[k]
-    for k in range(max(a + 1, known), out.shape[0]):
-        out[k] = D[at[k], a]
+    for k in range(max(a + 1, closed), m):
+        row[k] = D[at[k], a]

@@ -18,7 +18,8 @@ known some blocks ahead, so that memory is asked for them early.
 Every comparison of bounds leaves room for rounding. With W >= |d| + 2 |u| + |fallen| over all
 live nodes and blocks, each of the fewer than ten operations between a Q and a bound errs by at
 most eps W / 2, so bounds are lowered by pad = 8 eps W: a block is then skipped only if none of its
-pairs can attain the smallest Q, and ties are decided among pairs that were all read.
+pairs can attain the smallest Q, and ties are decided among pairs that were all read. A row of 4
+or more live nodes has |u| < 2 max |d|, and no u rises by more than twice that.
 """
 
 from __future__ import annotations
@@ -29,19 +30,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._jit import compiled, compiled_bare
-from pyphylo.tree._intrinsics import larger, prefetch, smaller
-from pyphylo.tree._nj_rows import BLOCK, DEAD
+from pyphylo.tree._intrinsics import (
+    LANES,
+    at_most,
+    first_bit,
+    has_q,
+    larger,
+    least_q,
+    prefetch,
+    smaller,
+)
+from pyphylo.tree._nj_rows import BLOCK, DEAD, whole
 
 __all__ = [
-    "CHUNK",
     "QUEUE",
     "Nodes",
     "Pair",
     "choose_leads",
     "find",
-    "lower",
     "padding",
-    "refresh_u",
+    "refresh",
     "scan_row",
     "scan_rows",
 ]
@@ -53,10 +61,10 @@ _AHEAD = 6
 """Blocks asked for before they are read."""
 _LINE = 64
 """Bytes that memory hands out at once."""
-CHUNK = 64
-"""Rows that are passed over together."""
 QUEUE = 512
 """Blocks to be read that are gathered at a time."""
+_READ = 32
+"""Blocks of them that are read before the next are looked at."""
 
 
 Pair = tuple[float, int, int]
@@ -64,12 +72,15 @@ Pair = tuple[float, int, int]
 
 
 class Nodes(NamedTuple):
-    """What is known of every node, shape (N,) but for `bounds`, with N = columns(tips)."""
+    """What is known of every node, shape (N,) but for `bounds`, with N = columns(tips).
+
+    Behind the last node: R and u -inf, low and near +inf, partner 0.
+    """
 
     R: NDArray[np.float64]
-    """Row sums."""
+    """Row sums; DEAD of a joined node."""
     u: NDArray[np.float64]
-    """R / c, when it was last refreshed; +inf of a node made since."""
+    """R / c, when it was last refreshed; +inf of a node made since, -inf of a joined one."""
     place: NDArray[np.int64]
     at: NDArray[np.int64]
     """The row of memory with the node's distances."""
@@ -84,17 +95,27 @@ class Nodes(NamedTuple):
 
 
 @compiled_bare
-def padding(largest: float, size_u: float, fallen: float) -> float:
-    """How far a bound is lowered for rounding: with |d| <= largest, |u| <= size_u, and `fallen`."""
-    return 8.0 * _EPS * (largest + 2.0 * size_u + fallen) + _TINY
+def padding(largest: float, fallen: NDArray[np.float64]) -> float:
+    """How far a bound is lowered for rounding: |d| <= largest, before blocks fall once more."""
+    most = 0.0
+    for b in range(fallen.shape[0]):
+        most = max(most, abs(fallen[b]))
+    return 8.0 * _EPS * (9.0 * largest + most) + _TINY
 
 
 @compiled_bare
-def _smallest(row: NDArray[Any], R: NDArray[np.float64], c: float, own: float) -> float:
-    """The smallest Q of a stretch of a row whose row sum is `own`."""
+def _smallest(
+    row: NDArray[Any], R: NDArray[np.float64], first: int, last: int, c: float, own: float
+) -> float:
+    """The smallest Q of row[first:last], whose row sum is `own`."""
+    full = first + (last - first) // LANES * LANES
+    part = row[first:full]
+    sums = R[first:full]
     best = np.inf
-    for j in range(row.shape[0]):
-        best = smaller(c * row[j] - (own + R[j]), best)
+    for j in range(part.shape[0]):
+        best = smaller(c * part[j] - (own + sums[j]), best)
+    if full < last:
+        best = smaller(least_q(row, R, full, c, own, last - full), best)
     return best
 
 
@@ -111,19 +132,19 @@ def _first_of(
 ) -> int:
     """The node, first <= j < last, whose Q is `best`; among equals the first place."""
     found = -1
-    for s in range(first, last, CHUNK):
-        e = min(last, s + CHUNK)
-        if _smallest(row[s:e], R[s:e], c, own) == best:
-            for j in range(s, e):
-                if c * row[j] - (own + R[j]) == best and (found < 0 or place[j] < place[found]):
-                    found = j
+    for s in range(first, last, LANES):
+        equal = has_q(row, R, s, c, own, best)
+        while equal != np.uint64(0):
+            j = s + first_bit(equal)
+            equal &= equal - np.uint64(1)
+            if j < last and (found < 0 or place[j] < place[found]):
+                found = j
     return found
 
 
 @compiled_bare
 def scan_row(
     row: NDArray[Any],
-    R: NDArray[np.float64],
     nodes: Nodes,
     i: int,
     c: float,
@@ -131,13 +152,14 @@ def scan_row(
     fallen: NDArray[np.float64],
 ) -> float:
     """Read the whole row of node i and set its bounds and partner; its smallest Q."""
+    R = nodes.R
     own = nodes.u[i]
     best = np.inf
     first = 0
     last = 0
     for s in range(0, i, BLOCK):
         e = min(i, s + BLOCK)
-        q = _smallest(row[s:e], R[s:e], c, R[i])
+        q = _smallest(row, R, s, e, c, R[i])
         nodes.bounds[i, s // BLOCK] = ((q / c + own) - pad) + fallen[s // BLOCK]
         if q < best:
             best = q
@@ -157,65 +179,55 @@ def scan_row(
 @compiled
 def scan_rows(D: NDArray[Any], nodes: Nodes, n: int, pad: float, first: int, last: int) -> None:
     """Bounds and partner of the rows first <= i < last of n live nodes; nothing has fallen yet."""
-    R = nodes.R[:n]
     fallen = np.zeros(nodes.bounds.shape[1])
     for i in range(first, last):
-        scan_row(D[nodes.at[i], :i], R, nodes, i, float(n - 2), pad, fallen)
+        scan_row(D[nodes.at[i]], nodes, i, float(n - 2), pad, fallen)
 
 
 @compiled_bare
-def refresh_u(
-    R: NDArray[np.float64], u: NDArray[np.float64], c: float, rises: NDArray[np.float64]
-) -> float:
-    """Set u = R / c and each block's largest rise of a u; the largest |u| before or after.
+def refresh(
+    nodes: Nodes, m: int, c: float, pad: float, floor: float, fallen: NDArray[np.float64]
+) -> None:
+    """Set u = R / c, and let bounds fall.
 
-    A dead node's u is -inf and a new node's old u is +inf: neither counts.
+    Blocks' fall by the largest rise of a u of theirs, rows' by the largest among the blocks they
+    reach into. A dead node's u is -inf and a new node's old u is +inf: neither counts. No row's
+    bound falls below `floor`.
     """
-    size = 0.0
-    m = R.shape[0]
     share = 1.0 / c
+    drop = -np.inf
     for b in range((m + BLOCK - 1) // BLOCK):
-        sums = R[b * BLOCK : min(m, (b + 1) * BLOCK)]
-        part = u[b * BLOCK : min(m, (b + 1) * BLOCK)]
+        end = min(whole(m), (b + 1) * BLOCK)
+        sums = nodes.R[b * BLOCK : end]
+        part = nodes.u[b * BLOCK : end]
         rise = -np.inf
         for k in range(sums.shape[0]):
             new = sums[k] * share
-            old = part[k]
-            dead = sums[k] == DEAD
-            rise = larger(DEAD if dead else new - old, rise)
-            size = larger(0.0 if dead else abs(new), size)
-            size = larger(0.0 if (dead or old == np.inf) else abs(old), size)
+            rise = larger(DEAD if sums[k] == DEAD else new - part[k], rise)
             part[k] = new
-        rises[b] = 0.0 if rise == -np.inf else rise
-    return size
-
-
-@compiled_bare
-def lower(low: NDArray[np.float64], rises: NDArray[np.float64], pad: float, floor: float) -> None:
-    """Lower every row's bound by the largest rise among the blocks it reaches into.
-
-    No bound falls below `floor`.
-    """
-    m = low.shape[0]
-    drop = -np.inf
-    for b in range((m + BLOCK - 1) // BLOCK):
-        drop = max(drop, rises[b])
-        part = low[b * BLOCK : min(m, (b + 1) * BLOCK)]
-        for k in range(part.shape[0]):
-            part[k] = larger(part[k] - (drop + pad), floor)
+        rise = 0.0 if rise == -np.inf else rise
+        fallen[b] += rise + pad
+        drop = max(drop, rise)
+        fall = drop + pad
+        low = nodes.low[b * BLOCK : end]
+        for k in range(low.shape[0]):
+            low[k] = larger(low[k] - fall, floor)
 
 
 @compiled_bare
 def choose_leads(nodes: Nodes, m: int, c: float, leads: NDArray[np.int64]) -> None:
-    """Write the row of every chunk whose partner has the smallest Q."""
-    for s in range(0, m, CHUNK):
+    """Write the row of every 64 whose partner has the smallest Q."""
+    for s in range(0, m, LANES):
+        near = nodes.near[s : s + LANES]
+        sums = nodes.R[s : s + LANES]
+        partner = nodes.partner[s : s + LANES]
         best = np.inf
-        leads[s // CHUNK] = s
-        for k in range(s, min(m, s + CHUNK)):
-            q = c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]])
-            if q < best:
-                best = q
-                leads[s // CHUNK] = k
+        for k in range(LANES):
+            best = smaller(c * near[k] - (sums[k] + nodes.R[np.uint64(partner[k])]), best)
+        k = 0
+        while k < LANES - 1 and c * near[k] - (sums[k] + nodes.R[partner[k]]) != best:
+            k += 1
+        leads[s // LANES] = s + k
 
 
 @compiled_bare
@@ -226,7 +238,7 @@ def _best_partner(nodes: Nodes, m: int, c: float, led: int, leads: NDArray[np.in
     row and for a dead partner, through their row sums.
     """
     best = np.inf
-    for t in range((led + CHUNK - 1) // CHUNK):
+    for t in range((led + LANES - 1) // LANES):
         k = leads[t]
         best = min(best, c * nodes.near[k] - (nodes.R[k] + nodes.R[nodes.partner[k]]))
     for k in range(led, m):
@@ -235,21 +247,17 @@ def _best_partner(nodes: Nodes, m: int, c: float, led: int, leads: NDArray[np.in
 
 
 @compiled_bare
-def _candidates(
-    low: NDArray[np.float64], u: NDArray[np.float64], limit: float, rows: NDArray[np.int64]
-) -> int:
+def _candidates(nodes: Nodes, m: int, limit: float, rows: NDArray[np.int64]) -> int:
     """Write the rows whose bound does not exceed `limit`, ascending; how many there are."""
     count = 0
-    for s in range(0, low.shape[0], CHUNK):
-        own = low[s : min(low.shape[0], s + CHUNK)]
-        other = u[s : min(low.shape[0], s + CHUNK)]
-        least = np.inf
-        for k in range(own.shape[0]):
-            least = smaller(own[k] - other[k], least)
-        if least <= limit:
-            for k in range(own.shape[0]):
-                rows[count] = s + k
-                count += own[k] - other[k] <= limit
+    for s in range(0, m, LANES):
+        found = at_most(nodes.low, nodes.u, s, limit)
+        while found != np.uint64(0):
+            rows[count] = s + first_bit(found)
+            count += 1
+            found &= found - np.uint64(1)
+    while count > 0 and rows[count - 1] >= m:
+        count -= 1  # with no limit all are candidates
     return count
 
 
@@ -298,43 +306,72 @@ def _ask_for(D: NDArray[Any], row: int, i: int, b: int) -> None:
 
 
 @compiled_bare
+def _drop_beyond(
+    nodes: Nodes, limit: float, fallen: NDArray[np.float64], queue: NDArray[np.int64]
+) -> int:
+    """Move the queued blocks whose bound does not exceed `limit` to the front; their number.
+
+    The bounds of the others return to their rows.
+    """
+    count = 0
+    for t in range(queue.shape[0]):
+        i = queue[t, 0]
+        b = queue[t, 1]
+        known = nodes.bounds[i, b] - fallen[b]
+        taken = known - nodes.u[i] <= limit
+        nodes.low[i] = smaller(np.inf if taken else known, nodes.low[i])
+        queue[count, 0] = i
+        queue[count, 1] = b
+        count += taken
+    return count
+
+
+@compiled_bare
 def _read_queue(
     D: NDArray[Any],
     nodes: Nodes,
-    m: int,
     c: float,
     pad: float,
     fallen: NDArray[np.float64],
     queue: NDArray[np.int64],
+    found: NDArray[np.float64],
     best: float,
     pair: Pair,
 ) -> tuple[float, Pair]:
-    """Read the queued blocks; the least Q known to exist, and the best pair found by now."""
-    R = nodes.R[:m]
-    for t in range(min(_AHEAD, queue.shape[0])):
-        _ask_for(D, nodes.at[queue[t, 0]], queue[t, 0], queue[t, 1])
-    for t in range(queue.shape[0]):
-        if t + _AHEAD < queue.shape[0]:
-            i = queue[t + _AHEAD, 0]
-            _ask_for(D, nodes.at[i], i, queue[t + _AHEAD, 1])
-        i = queue[t, 0]
-        b = queue[t, 1]
-        known = nodes.bounds[i, b] - fallen[b]
-        if known - nodes.u[i] <= best / c + pad:
-            row = D[nodes.at[i], :i]
-            s = b * BLOCK
-            e = min(i, s + BLOCK)
-            q = _smallest(row[s:e], R[s:e], c, R[i])
-            known = (q / c + nodes.u[i]) - pad
+    """Read the queued blocks; the least Q known to exist, and the best pair found by now.
+
+    Some are read at a time whatever they hold: which has a smaller Q cannot be foreseen, and
+    branches on it would have each block wait for the one before. `found` takes their Q.
+    """
+    R = nodes.R
+    for start in range(0, queue.shape[0], _READ):
+        part = queue[start : start + _READ]
+        count = _drop_beyond(nodes, best / c + pad, fallen, part)
+        for t in range(min(_AHEAD, count)):
+            _ask_for(D, nodes.at[part[t, 0]], part[t, 0], part[t, 1])
+        for t in range(count):
+            if t + _AHEAD < count:
+                i = part[t + _AHEAD, 0]
+                _ask_for(D, nodes.at[i], i, part[t + _AHEAD, 1])
+            i = part[t, 0]
+            s = part[t, 1] * BLOCK
+            q = _smallest(D[nodes.at[i]], R, s, min(i, s + BLOCK), c, R[i])
+            best = smaller(q, best)
+            found[t] = q
+        for t in range(count):
+            i = part[t, 0]
+            b = part[t, 1]
+            known = (found[t] / c + nodes.u[i]) - pad
             nodes.bounds[i, b] = known + fallen[b]
-            if q <= best:
-                best = q
-                j = _first_of(row, R, nodes.place, c, R[i], q, s, e)
+            nodes.low[i] = smaller(known, nodes.low[i])
+            if found[t] == best and best < np.inf:
+                row = D[nodes.at[i]]
+                s = b * BLOCK
+                j = _first_of(row, R, nodes.place, c, R[i], best, s, min(i, s + BLOCK))
                 nodes.partner[i] = j
                 nodes.near[i] = row[j]
-                if q < pair[0] or _comes_first(nodes.place, i, j, pair[1], pair[2]):
-                    pair = (q, i, j)
-        nodes.low[i] = min(nodes.low[i], known)
+                if best < pair[0] or _comes_first(nodes.place, i, j, pair[1], pair[2]):
+                    pair = (best, i, j)
     return best, pair
 
 
@@ -348,6 +385,7 @@ def find(
     fallen: NDArray[np.float64],
     rows: NDArray[np.int64],
     queue: NDArray[np.int64],
+    found: NDArray[np.float64],
     led: int,
     leads: NDArray[np.int64],
     young: int,
@@ -355,7 +393,7 @@ def find(
 ) -> Pair:
     """The pair with the smallest Q; `pair` is the best of row `young`, which was read."""
     best = _best_partner(nodes, m, c, led, leads)
-    count = _candidates(nodes.low[:m], nodes.u[:m], best / c + pad, rows)
+    count = _candidates(nodes, m, best / c + pad, rows)
     queued = 0
     for t in range(count):
         i = rows[min(t + _AHEAD, count - 1)]
@@ -365,8 +403,8 @@ def find(
             continue
         queued = _queue_row(i, nodes, best / c + pad, fallen, queue, queued)
         if queued >= QUEUE:
-            best, pair = _read_queue(D, nodes, m, c, pad, fallen, queue[:queued], best, pair)
+            best, pair = _read_queue(D, nodes, c, pad, fallen, queue[:queued], found, best, pair)
             queued = 0
     if queued > 0:
-        best, pair = _read_queue(D, nodes, m, c, pad, fallen, queue[:queued], best, pair)
+        best, pair = _read_queue(D, nodes, c, pad, fallen, queue[:queued], found, best, pair)
     return pair

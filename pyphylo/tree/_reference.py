@@ -99,7 +99,7 @@ def join_all(
 def _room(n: int, live: int) -> int:
     """Joins before gaps are closed."""
     few = min(32, live // 2) if live > 8 else 1
-    return max(1, min(-(-(n + max(1, n // 4)) // 16) * 16 - live, max(few, live // 4)))
+    return max(1, min(-(-(n + max(1, n // 4)) // 64) * 64 - live, max(few, live // 4)))
 
 
 def _append(square: list[list[Any]], row: list[Any]) -> None:
@@ -130,19 +130,15 @@ def _joined_variances(
 
 
 def _total(row: Sequence[Any]) -> Any:
-    """64 sums of every 64th value, those halved by pairs, and what is left one by one."""
+    """64 sums of every 64th value, those halved by pairs."""
     zero = row[0] - row[0]
     sums = [zero] * 64
-    whole = len(row) // 64 * 64
-    for k in range(whole):
-        sums[k % 64] = sums[k % 64] + row[k]
+    for k, value in enumerate(row):
+        sums[k % 64] = sums[k % 64] + value
     while len(sums) > 1:
         half = len(sums) // 2
         sums = [a + b for a, b in zip(sums[:half], sums[half:], strict=True)]
-    total = sums[0]
-    for value in row[whole:]:
-        total = total + value
-    return total
+    return sums[0]
 
 
 def _best_pair(

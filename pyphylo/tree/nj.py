@@ -159,20 +159,20 @@ def _search(
             spread = matrix(n, N)
             np.copyto(spread[:, :n], work[:, :n])
         nodes = _nj_search.Nodes(
-            R=np.zeros(N),
-            u=np.zeros(N),
+            R=np.full(N, _nj_rows.DEAD),
+            u=np.full(N, -np.inf),
             place=np.arange(N),
             at=np.arange(N),
             ident=np.arange(N),
-            low=np.zeros(N),
+            low=np.full(N, np.inf),
             bounds=np.empty((N, -(-N // _nj_rows.BLOCK))),
-            near=np.zeros(N),
+            near=np.full(N, np.inf),
             partner=np.zeros(N, np.int64),
         )
+        tasks.run(_nj_rows.sum_rows, [(work, nodes.at, nodes.R[:n], *span) for span in spans])
         if n > 3:
-            tasks.run(_nj_rows.sum_rows, [(work, nodes.at, nodes.R[:n], *span) for span in spans])
             np.divide(nodes.R[:n], n - 2, out=nodes.u[:n])
-            pad = _nj_search.padding(largest, float(np.abs(nodes.u).max()), 0.0)
+            pad = _nj_search.padding(largest, np.zeros(1))
             tasks.run(_nj_search.scan_rows, [(work, nodes, n, pad, *span) for span in spans])
     return _join(values, work, spread, nodes, largest)
 
