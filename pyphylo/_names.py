@@ -24,7 +24,10 @@ def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
     if isinstance(names, str):
         raise InputError(f"{what} names must be a sequence of strings, not one string {names!r}")
     # An Arrow array gives scalars of its own, a NumPy array strings of its own.
-    given: Iterable[object] = names.to_pylist() if hasattr(names, "to_pylist") else names
+    given: list[Any] = list(names.to_pylist() if hasattr(names, "to_pylist") else names)
+    # All at once where nothing is wrong; else one by one, to say what is.
+    if set(map(type, given)) == {str} and _all_good(given):
+        return tuple(given)
     checked: list[str] = []
     seen: set[str] = set()
     for item in given:
@@ -40,6 +43,17 @@ def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
         seen.add(name)
         checked.append(name)
     return tuple(checked)
+
+
+def _all_good(names: list[str]) -> bool:
+    different = set(names)
+    if len(different) < len(names) or "" in different:
+        return False
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def clean_text(text: str) -> str:
