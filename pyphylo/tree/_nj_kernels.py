@@ -155,6 +155,8 @@ def _drop_joined(
             for old in range(first, last + 1):
                 least = min(least, nodes.bounds[k, old] - fallen[old])
             nodes.bounds[i, b] = least
+    for i in range(live):
+        nodes.R[i] = nodes.R[kept[i]]
     _clear(nodes, live, m)
     return live
 
@@ -178,6 +180,7 @@ def join_all(
     nodes: _nj_search.Nodes,
     largest: float,
     live: int,
+    fresh: bool,
     kept: NDArray[np.int64],
     children: NDArray[np.int64],
     lengths: NDArray[np.float64],
@@ -198,6 +201,8 @@ def join_all(
         At least every absolute distance.
     live : int
         Nodes that are live: n at first, later what the last call left.
+    fresh : bool
+        Whether row sums are taken anew.
     kept : (N,) array, overwritten
         Where the answer is GAPS, which nodes stay.
     children, lengths : (n - 2, 3) arrays, filled
@@ -227,8 +232,7 @@ def join_all(
     closed = live
     led = N + 1
     leads = np.empty(N // LANES + 1, np.int64)
-    if live < n:
-        # Sums are taken afresh, which ends the rounding that updates gather.
+    if fresh:
         _nj_rows.sum_rows(D, nodes.at, R[:live], 0, live)
     while live > 3:
         c = float(live - 2)

@@ -34,6 +34,7 @@ __all__ = [
     "halved",
     "room",
     "sum_rows",
+    "sums_afresh",
     "whole",
 ]
 
@@ -41,6 +42,8 @@ BLOCK = 256
 """Nodes that share a bound in every row."""
 DEAD = -np.inf
 """The row sum of a joined node: it makes every Q of the node +inf."""
+_FRESH = 64
+"""Live nodes whose sums are always taken afresh when gaps are closed."""
 _FEW = 32
 """Joined nodes that are not worth closing gaps for."""
 
@@ -66,6 +69,14 @@ def room(n: int, live: int) -> int:
     """
     few = min(_FEW, live // 2) if live > 8 else 1
     return max(1, min(columns(n) - live, max(few, live // 4)))
+
+
+def sums_afresh(times: int, live: int) -> bool:
+    """Whether row sums are taken afresh when gaps are closed, this being so the `times`-th time.
+
+    That ends the rounding that updates gather, and reads all distances that are left.
+    """
+    return times % 2 == 0 or live <= _FRESH
 
 
 @compiled_bare

@@ -54,6 +54,7 @@ def join_all(
     live = list(range(n))
     sums = [_total(row) for row in d]
     room = _room(n, n)
+    closed = 0
     joins: list[Join] = []
     while len(live) > 3:
         c = number(len(live) - 2)
@@ -81,13 +82,15 @@ def join_all(
         places.append(places[i])
         room -= 1
         if room == 0:
-            # Gaps are closed, and sums taken afresh, so that rounding does not gather.
+            # Gaps are closed, and now and then sums taken afresh, so that rounding does not gather.
+            closed += 1
             d = [[d[x][y] for y in live] for x in live]
             v = [[v[x][y] for y in live] for x in live] if variances else v
             nodes = [nodes[x] for x in live]
             places = [places[x] for x in live]
+            fresh = closed % 2 == 0 or len(live) <= 64
+            sums = [_total(row) for row in d] if fresh else [sums[x] for x in live]
             live = list(range(len(live)))
-            sums = [_total(row) for row in d]
             room = _room(n, len(live))
     x, y, z = sorted(live, key=lambda k: places[k])
     xy, xz, yz = d[x][y], d[x][z], d[y][z]

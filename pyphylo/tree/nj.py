@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -185,17 +186,18 @@ def _join(
     largest: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Join what is filled; between the joins gaps are closed where they pay."""
-    from pyphylo.tree import _nj_kernels
+    from pyphylo.tree import _nj_kernels, _nj_rows
 
     n, N = work.shape
     children = np.empty((n - 2, 3), np.int64)
     lengths = np.empty((n - 2, 3))
     kept = np.empty(N, np.int64)
     live = n
-    while True:
+    for times in itertools.count():
         closed = live
+        fresh = times > 0 and _nj_rows.sums_afresh(times, closed)
         live, largest = _nj_kernels.join_all(
-            n, work, spread, nodes, largest, closed, kept, children, lengths
+            n, work, spread, nodes, largest, closed, fresh, kept, children, lengths
         )
         if live <= 0:
             break
