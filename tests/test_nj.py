@@ -264,6 +264,10 @@ def test_refusals_say_what_to_do():
     unknown[1, 3] = unknown[3, 1] = math.nan
     with pytest.raises(InputError, match=r"'m1' and 'm3' is nan.*filter"):
         neighbor_joining(matrix(unknown, allow_nan=True))
+    for dtype in ("float64", "float32"):
+        condensed = DistanceMatrix(unknown[np.triu_indices(5, 1)], D.ids, allow_nan=True)
+        with pytest.raises(InputError, match=r"'m1' and 'm3' is nan.*filter"):
+            neighbor_joining(condensed, dtype=dtype)
     with pytest.raises(InputError, match="negative must be"):
         neighbor_joining(D, negative="zero")
     with pytest.raises(InputError, match="dtype must be"):

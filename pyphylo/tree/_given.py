@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyphylo._matrix import square_of
 from pyphylo.errors import InputError
 
-__all__ = ["Distances", "checked_square", "checked_stored"]
+__all__ = ["Distances", "check_finite", "checked_square", "checked_stored"]
 
 _ELEMENTS = 1 << 20
 """Distances checked at once, so that a check takes little memory beside them."""
@@ -30,9 +30,12 @@ _WORDS = {2: "two", 4: "four"}
 
 
 def checked_stored(
-    D: Distances, caller: str, *, least: int = 2, purpose: str = "a tree"
+    D: Distances, caller: str, *, least: int = 2, purpose: str = "a tree", finite: bool = True
 ) -> tuple[tuple[str, ...], NDArray[Any]]:
-    """Names and distances as they are kept, square or condensed; all of them finite."""
+    """Names and distances as they are kept, square or condensed; all of them finite.
+
+    With `finite=False` the caller sees to that by `check_finite`, where its own work tells.
+    """
     # Where there is no `stored`, `values` is looked up once: it may be made at every look.
     values = getattr(D, "stored", None)
     if values is None:
@@ -49,6 +52,14 @@ def checked_stored(
         raise InputError(f"{n} ids do not fit a matrix of shape {values.shape}")
     if n < least:
         raise InputError(f"{purpose} needs at least {_WORDS[least]} models, not {n}")
+    if finite:
+        check_finite(ids, values, purpose)
+    return ids, values
+
+
+def check_finite(ids: tuple[str, ...], values: NDArray[Any], purpose: str = "a tree") -> None:
+    """Refuse distances, square or condensed, that are not all finite; the pair is named."""
+    n = len(ids)
     flat = values.reshape(-1)
     for start in range(0, len(flat), _ELEMENTS):
         bad = ~np.isfinite(flat[start : start + _ELEMENTS])
@@ -59,7 +70,6 @@ def checked_stored(
                 f"the distance between {ids[i]!r} and {ids[j]!r} is {flat[at]}: {purpose} needs "
                 "every pair; leave one of the two out with D.filter(ids)"
             )
-    return ids, values
 
 
 def checked_square(

@@ -14,7 +14,7 @@ from pyphylo import _core
 from pyphylo._memory import require_memory
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError, WorkError
-from pyphylo.tree._given import Distances, checked_stored
+from pyphylo.tree._given import Distances, check_finite, checked_stored
 from pyphylo.tree.tree import Tree
 
 if TYPE_CHECKING:
@@ -111,14 +111,16 @@ def bionj(
 def _tree(method: str, D: Distances, negative: str, dtype: str, n_threads: int) -> Tree:
     _check_options(negative, dtype)
     n_threads = whole_number(n_threads, "n_threads", 0) or _core.available_threads()
-    ids, values = checked_stored(D, method)
+    ids, values = checked_stored(D, method, finite=False)
     n = len(ids)
+    if n == 2 or values.ndim == 2:
+        check_finite(ids, values)  # of a condensed matrix, the sums of the search tell
     if n == 2:
         half = float(values[0, 1] if values.ndim == 2 else values[0]) / 2
         if negative == "clamp":
             half = max(half, 0.0)
         return Tree(ids, [2, 2, -1], [half, half, 0.0])
-    children, lengths = _search(values, n, dtype, n_threads, variances=method == "bionj")
+    children, lengths = _search(ids, values, dtype, n_threads, variances=method == "bionj")
     if negative == "clamp":
         _clamp(lengths)
     parent = np.full(2 * n - 2, -1, np.int32)
@@ -137,11 +139,17 @@ def _check_options(negative: str, dtype: str) -> None:
 
 
 def _search(
-    values: NDArray[np.floating[Any]], n: int, dtype: str, n_threads: int, *, variances: bool
+    ids: tuple[str, ...],
+    values: NDArray[np.floating[Any]],
+    dtype: str,
+    n_threads: int,
+    *,
+    variances: bool,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The joins, in order: children of node n + t, and their branch lengths."""
     from pyphylo.tree import _nj_rows, _nj_search
 
+    n = len(ids)
     copies = 2 if variances else 1
     N = _nj_rows.columns(n)
     require_memory(
@@ -153,8 +161,6 @@ def _search(
     with _Tasks(min(n_threads, len(spans))) as tasks, np.errstate(over="ignore"):
         sizes = tasks.run(_core.fill_distances, [(values, work, n, *span) for span in spans])
         largest = max(sizes)
-        if not np.isfinite(largest):
-            raise _overflow(values, n, dtype)
         spread = np.empty((0, 0), work.dtype)
         if variances:
             spread = matrix(n, N)
@@ -171,6 +177,9 @@ def _search(
             partner=np.zeros(N, np.int64),
         )
         tasks.run(_nj_rows.sum_rows, [(work, nodes.at, nodes.R[:n], *span) for span in spans])
+        if not np.isfinite(nodes.R[:n]).all():
+            check_finite(ids, values)  # any distance that is not shows in a sum
+            raise _overflow(values, n, dtype)
         if n > 3:
             np.divide(nodes.R[:n], n - 2, out=nodes.u[:n])
             pad = _nj_search.padding(largest, np.zeros(1))
