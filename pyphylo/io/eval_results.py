@@ -307,11 +307,13 @@ def _add_task(found: Results, task: str, values: Any, data: Mapping[str, Any]) -
         for key, value in here.items()
         if better.get(key.partition(",")[0]) is not False and _is_fraction(value)
     ]
+    named = ", ".join(sorted(here))
     if len(likely) == 1:
         found.scores[task] = here[likely[0]]
-    elif here:
-        named = ", ".join(sorted(here))
-        found.left_out.append(f"{task} (which of {named}? name it: {task}:{sorted(here)[0]})")
+    elif likely:
+        found.left_out.append(f"{task} (which of {named}? name it: {task}:{sorted(likely)[0]})")
+    else:
+        found.left_out.append(f"{task} (no score among {named or 'its metrics'})")
 
 
 def _metrics(values: Any) -> dict[str, float]:

@@ -220,6 +220,7 @@ def _plain_table(
     if "model" not in header:
         raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'")
     at = header.index("model")
+    _check_columns(path, targets, [name for name in header if name != "model"])
     wanted = [
         (i, name)
         for i, name in enumerate(header)
@@ -251,6 +252,12 @@ def _leaderboard(
 ) -> Scores:
     names = [_short(name) for name in header]
     at = names.index("fullname" if "fullname" in names else "Model")
+    here = [
+        benchmark
+        for column, benchmark in _LEADERBOARDS[form].items()
+        if column in names or f"{column} Raw" in names
+    ]
+    _check_columns(path, targets, here)
     wanted = []
     for column, benchmark in _LEADERBOARDS[form].items():
         if targets is not None and benchmark not in targets:
@@ -282,6 +289,7 @@ def _from_results(path: Path, targets: Sequence[str] | None) -> Scores:
     folder = path.is_dir()
     files = sorted(path.rglob("*.json")) if folder else [path]
     left_out, parsed, tasks = [], [], set()
+    why: dict[str, list[str]] = {}
     for file in files:
         data = read_json(file)
         if folder and not is_results(data):
@@ -289,10 +297,12 @@ def _from_results(path: Path, targets: Sequence[str] | None) -> Scores:
             continue
         results = parse_results(data, file, targets)
         tasks |= set(results.tasks)
-        left_out += [f"{results.model}: {what}" for what in results.left_out]
+        for what in results.left_out:
+            why.setdefault(what, []).append(results.model)
         parsed.append((results, file))
     if not parsed:
         raise FileFormatError(f"folder {str(path)!r} holds no .json result file")
+    left_out += [f"{what} of {_some(models, 4)}" for what, models in why.items()]
     parsed.sort(key=lambda pair: pair[0].when)
     found = [
         (results.model, benchmark, value, str(file))
@@ -306,6 +316,16 @@ def _from_results(path: Path, targets: Sequence[str] | None) -> Scores:
             f"{_some(sorted(tasks))}"
         )
     return Scores(_frame(found), "fraction", " and ".join(forms), tuple(left_out))
+
+
+def _check_columns(path: Path, targets: Sequence[str] | None, here: list[str]) -> None:
+    """Refuse a target that no column is."""
+    unknown = [name for name in targets or () if name not in here]
+    if unknown:
+        raise InputError(
+            f"{str(path)!r} has no scores of {', '.join(map(repr, unknown))}; it has "
+            f"{_some(here) or 'none at all'}"
+        )
 
 
 def _check_targets(scores: Scores, targets: Sequence[str] | None, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,8 @@ _LEFT, _BELOW, _ABOVE = 42.0, 36.0, 34.0
 """Room around a panel for its labels."""
 _MARGIN, _TITLE = 10.0, 22.0
 _SIZE = 8.0
+_BOLD = 1.17
+"""Width of bold text, which is measured as if it were not."""
 _ABREAST = 3
 _MOST_FAMILIES = 30
 """Families with a colour of their own; the smallest beyond share one."""
@@ -104,7 +106,7 @@ def prediction_figure(
     if title:
         fig.text(
             (_MARGIN + _LEFT) / width, 1 - (_MARGIN + 12) / height,
-            fit_text(title, 12.0, width - 2 * _MARGIN - _LEFT, limit=len(title)),
+            fit_text(title, 12.0, (width - 2 * _MARGIN - _LEFT) / _BOLD, limit=len(title)),
             color=INK, fontproperties=font(12.0, bold=True), parse_math=False,
         )  # fmt: skip
     return fig
@@ -274,15 +276,16 @@ def _furnish(ax: Axes, title: str, caption: str) -> None:
     box = ax.get_window_extent()
     width = float(box.width) * 72 / ax.figure.dpi
 
-    def line(y: float, text: str, points: float, **style: Any) -> None:
+    def line(y: float, text: str, points: float, colour: str, bold: bool = False) -> None:
+        room = width / _BOLD if bold else width
         ax.annotate(
-            fit_text(text, points, width, limit=len(text)), (0, 1), (0, y),
+            fit_text(text, points, room, limit=len(text)), (0, 1), (0, y),
             xycoords="axes fraction", textcoords="offset points", parse_math=False,
-            **style,
+            color=colour, fontproperties=font(points, bold=bold),
         )  # fmt: skip
 
-    line(17, title, 10.0, color=INK, fontproperties=font(10.0, bold=True))
-    line(6, caption, _SIZE - 0.5, color=MUTED, fontproperties=font(_SIZE - 0.5))
+    line(17, title, 10.0, INK, bold=True)
+    line(6, caption, _SIZE - 0.5, MUTED)
     ax.set_xlabel("true", color=INK, fontproperties=font(_SIZE + 1), labelpad=3)
     ax.set_ylabel("predicted", color=INK, fontproperties=font(_SIZE + 1), labelpad=3)
     for axis in (ax.xaxis, ax.yaxis):

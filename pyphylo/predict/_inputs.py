@@ -49,8 +49,8 @@ def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:
         if len(wrong):
             raise InputError(
                 f"{column!r} of {some(list(wrong))} lies outside [0, {top:g}] (the first is "
-                f"{frame.loc[[wrong[0]], column].iloc[0]!r}): pass unit='percent', or mend the "
-                "rows that mix units"
+                f"{frame.loc[[wrong[0]], column].iloc[0]!r}): pass unit='percent' (--unit), or "
+                "mend the rows that mix units"
             )
     if unit == "percent":
         _check_percent(frame)
@@ -128,7 +128,7 @@ def _check_percent(frame: pd.DataFrame) -> None:
         if values.max() <= 1:
             raise InputError(
                 f"no score of {column!r} exceeds 1, so it is of fractions, not of percent: "
-                "pass unit='fraction', or mend the column"
+                "pass unit='fraction' (--unit), or mend the column"
             )
         low = frame.index[(values > 0) & (values <= 1)]
         if len(low):

@@ -124,7 +124,8 @@ def cross_validate_scores(
         shown = [f"{ids[i]} = {ids[j]}" for i, j in leaks]
         warnings.warn(
             f"{len(leaks)} pairs of the same or nearly the same model lie in two folds, so that "
-            f"scores leak: {some(shown)}; pass join_leaks=True to leave them out together",
+            f"scores leak: {some(shown)}; pass join_leaks=True (--join-leaks) to leave them out "
+            "together",
             PyphyloWarning,
             stacklevel=2,
         )

@@ -140,16 +140,26 @@ def match_names(
                 continue
             for name in called[model][: 1 if step.how == "exact" else None]:
                 meant.setdefault(step.form(name), set()).add(model)
+        may_be: dict[str, set[str]] = {}
         asking: dict[str, list[str]] = {}
         for name in names:
-            if name not in found and step.of_name(name):
-                asking.setdefault(step.form(name), []).append(name)
-        for key, group in asking.items():
-            free = sorted(meant.get(key, set()) - taken)
-            if len(free) == 1 and len(group) == 1:
-                found[group[0]], why[group[0]] = free[0], step.how
-            elif key in meant:
-                why |= dict.fromkeys(group, _reason(sorted(meant[key]), free, group))
+            if name in found or not step.of_name(name) or step.form(name) not in meant:
+                continue
+            every = meant[step.form(name)]
+            may_be[name] = every - taken
+            if not may_be[name]:
+                why[name] = f"{some(sorted(every), 2)} has a nearer name"
+            for model in may_be[name]:
+                asking.setdefault(model, []).append(name)
+        # Only where a name and a model have no one but each other is it decided
+        for name, candidates in may_be.items():
+            if len(candidates) > 1:
+                why[name] = f"may be {some(sorted(candidates), 4)}"
+            for model in candidates if len(candidates) == 1 else ():
+                if len(asking[model]) == 1:
+                    found[name], why[name] = model, step.how
+                else:
+                    why[name] = f"one of {some(asking[model], 4)} may be {model!r}"
     table: pd.DataFrame = pd.DataFrame(
         {
             "name": list(names),
@@ -158,15 +168,6 @@ def match_names(
         }
     )
     return table
-
-
-def _reason(models: list[str], free: list[str], group: list[str]) -> str:
-    """Why a step did not decide."""
-    if not free:
-        return f"{some(models, 2)} has a nearer name"
-    if len(free) > 1:
-        return f"may be {some(free, 4)}"
-    return f"{some(group, 4)} may all be {free[0]!r}"
 
 
 def _spelled(name: str) -> str:
