@@ -275,16 +275,16 @@ def test_tables_of_the_leaderboard(tmp_path):
 
 def test_second_tables_give_raw_scores_and_full_names(tmp_path):
     link = '"<a target=""_blank"" href=""https://huggingface.co/a/b"">b</a>"'
-    row = f"🔶,{link},a/b,20,80,0.8,51,0.67,27,0.27,18,0.39,20,0.48,49,0.54\n"
+    row = f"🔶,{link},a/b,20,80.46,0.8,51,0.67,27.11,0.27,18,0.39,20,0.48,49,0.54\n"
     path = tmp_path / "table.csv"
     path.write_text(SECOND + row, "utf-8")
     found = read_scores(path).frame
     assert found["name"].unique().tolist() == ["a/b"]
-    assert found["score"].tolist() == [0.8, 0.67, 0.27, 0.39, 0.48, 0.54]
+    assert found["score"].tolist() == pytest.approx([0.8046, 0.67, 0.2711, 0.39, 0.48, 0.54])
     path.write_text((SECOND + row.replace(",a/b,", ",", 1)).replace(",fullname", ""), "utf-8")
     assert read_scores(path).frame.equals(found)
     frame = pd.read_csv(path)
-    frame["IFEval Raw"] = [None]
+    frame["IFEval"] = [None]
     frame.to_parquet(tmp_path / "table.parquet")
     table = read_scores(tmp_path / "table.parquet", targets=["bbh", "gpqa"])
     assert table.frame["score"].tolist() == [0.67, 0.39]

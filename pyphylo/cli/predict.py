@@ -285,7 +285,7 @@ def _fill(
         f"{len(frame)} missing scores predicted from {len(scores.scores)} models with some: {said}"
     )
     text += f"\nintervals of {args.level:.0%} are for models unlike those, calibrated on {words}"
-    return Outcome(f"{text}:\n{file_lines(files.values())}", data)
+    return Outcome(f"{text}{_inexact(data)}:\n{file_lines(files.values())}", data)
 
 
 def _estimators(args: argparse.Namespace) -> dict[str, Any]:
@@ -309,6 +309,14 @@ def _matching(scores: Matched, models: Any) -> dict[str, Any]:
         "unmatched": scores.unmatched,
         "repeated": scores.repeated,
     }
+
+
+def _inexact(data: dict[str, Any]) -> str:
+    """How names were matched, where not all are the models' own."""
+    if not data["matched_otherwise"]:
+        return ""
+    ways = ", ".join(f"{n} {how}" for how, n in data["matched_by"].items())
+    return f"\nnames with scores were matched otherwise than letter by letter: {ways}"
 
 
 def _draw(path: Path, frame: pd.DataFrame, known: Known) -> None:
@@ -340,6 +348,7 @@ def _report(data: dict[str, Any], metrics: pd.DataFrame, files: dict[str, Path])
     text = f"{data['left_out']} groups left out, each in turn ({data['groups']})"
     if data["joined"]:
         text += f"; {data['joined']} pairs of copies in different groups, which are joined"
+    text += _inexact(data)
     text += f"\n{aligned(header, lines)}"
     if len(targets) > _SHOWN:
         text += f"\nand {len(targets) - _SHOWN} benchmarks more: --metrics FILE has all"

@@ -48,6 +48,9 @@ _LEADERBOARDS = {
 }
 """Columns of the leaderboards' tables, and what result files call the same."""
 
+_UNGUESSED = frozenset({"IFEval", "MATH Lvl 5"})
+"""Benchmarks of version 2 that guessing scores 0 on."""
+
 _LEAST = 4
 """So many of a leaderboard's columns, beside an average, make a table its own."""
 
@@ -262,9 +265,10 @@ def _leaderboard(
     for column, benchmark in _LEADERBOARDS[form].items():
         if targets is not None and benchmark not in targets:
             continue
-        # What is shown of version 2 counts from the score of guessing; the raw score is beside it
+        # What is shown of version 2 counts from the score of guessing; the raw score is beside it,
+        # often rounded to two places, so where guessing scores 0 the one that is shown is read
         raw = f"{column} Raw"
-        if raw in names:
+        if raw in names and not (column in _UNGUESSED and column in names):
             wanted.append((names.index(raw), benchmark, 1.0))
         elif column in names:
             wanted.append((names.index(column), benchmark, 100.0))
