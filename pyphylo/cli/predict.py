@@ -270,7 +270,8 @@ def _fill(
     )
     table = frame.assign(true=math.nan, fold="")[_COLUMNS]
     _write(files["output"], table)
-    counts = frame["target"].value_counts(sort=False).to_dict()
+    found = frame["target"].value_counts()
+    counts = {name: found[name] for name in scores.scores.columns if name in found}
     data = {
         "predictions": str(files["output"]),
         "estimator": _ESTIMATORS[args.estimator],

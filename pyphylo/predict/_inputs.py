@@ -71,7 +71,8 @@ def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:
             raise InputError(f"{column!r} has no score of any model in the matrix: leave it out")
         if count < FEW:
             warnings.warn(
-                f"{column!r} has only {count} scores: what is said of it means little",
+                f"{column!r} has only {count} score{'s' * (count != 1)}: what is said of it means "
+                "little",
                 PyphyloWarning,
                 stacklevel=3,
             )

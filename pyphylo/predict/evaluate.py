@@ -322,7 +322,7 @@ def _refuse_one_group(table: pd.DataFrame, names: NDArray[Any]) -> None:
     scored = names[known.any(axis=1)]
     if len(set(scored)) < 2:
         raise InputError(
-            f"all models with scores are of one group ({scored[0]!r}): nothing to train on"
+            f"all models with scores are of one group ({str(scored[0])!r}): nothing to train on"
         )
     for benchmark, column in zip(table.columns, known.T, strict=True):
         groups, sizes = np.unique(names[column].astype(str), return_counts=True)
@@ -331,7 +331,7 @@ def _refuse_one_group(table: pd.DataFrame, names: NDArray[Any]) -> None:
         if rest < _LEAST:
             raise InputError(
                 f"{benchmark!r} has {rest} scores of models outside the group "
-                f"{str(groups[largest])!r}, {_LEAST} are the least to train on: leave the "
+                f"{str(groups[largest])!r}; {_LEAST} are the least to train on: leave the "
                 "benchmark out, or choose smaller groups"
             )
 

@@ -82,7 +82,7 @@ def predict_missing_scores(
     known = ~np.isnan(Y)
     for benchmark, count in zip(table.columns, known.sum(axis=0).tolist(), strict=True):
         if count < 3:
-            raise InputError(f"{benchmark!r} has {count} scores; three are the least to train on")
+            raise InputError(f"{benchmark!r} has too few scores to train on: {count}, not three")
     wanted = _wanted(ids, models, known)
     scored = known.any(axis=1)
     names = np.full(len(ids), "", dtype=object)
