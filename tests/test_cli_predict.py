@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -458,22 +456,46 @@ def test_seeds_and_repeats(capsys, world, tmp_path):
     assert predicted[0] == predicted[1] != predicted[2]
 
 
+INTERRUPTED = """
+import os, signal, sys, threading
+import pyphylo.predict.benchmark, pyphylo.predict.evaluate
+from pyphylo.cli import build_parser, main
+build_parser()
+threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_interrupted_work_says_so(world, tmp_path):
-    folder = world[0]
     out = tmp_path / "o.csv"
-    words = base(folder, out, "--groups", "model", "--estimator", "both", "--repeats", 200)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pyphylo", *map(str, words)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    words = base(world[0], out, "--groups", "model", "--estimator", "both", "--repeats", 2000)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *map(str, words)],
+        capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
-    time.sleep(6)
-    process.send_signal(signal.SIGINT)
-    text, err = process.communicate(timeout=60)
-    assert (process.returncode, text) == (1, "")
-    assert "interrupted" in err
-    assert "Traceback" not in err
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "interrupted" in done.stderr
+    assert "Traceback" not in done.stderr
     assert not out.exists()
+
+
+def test_many_benchmarks_are_all_in_the_files(capsys, world, tmp_path):
+    folder, _, scores, _ = world
+    many = pd.DataFrame({f"b{k}": scores["x"] * (1 - k / 30) for k in range(12)})
+    many.to_csv(tmp_path / "many.csv", index_label="model")
+    files = [tmp_path / "o.csv", tmp_path / "m.csv", tmp_path / "p.svg"]
+    words = ["predict", folder / "d.npz", "--scores", tmp_path / "many.csv", "-o", files[0]]
+    code, text, err = call(
+        capsys, *words, "--metrics", files[1], "--plot", files[2], "--bootstrap", 0,
+        "--groups", f"{folder / 'meta.csv'}:family",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "and 2 benchmarks more" in text
+    assert "b9 " in text
+    assert "b10" not in text
+    assert pd.read_csv(files[0])["target"].nunique() == 12
+    assert pd.read_csv(files[1])["target"].nunique() == 12
+    assert "b11" in files[2].read_text(encoding="utf-8")
 
 
 def test_quantised_models_are_told_by_name():

@@ -273,6 +273,15 @@ def test_tables_of_the_leaderboard(tmp_path):
         read_scores(path, unit="percent")
 
 
+def test_fractions_in_a_leaderboards_columns_are_refused(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("Model,Average,ARC,HellaSwag,MMLU,GSM8K\na/b,0.7,0.7,0.8,0.7,0.01\n")
+    with pytest.raises(FileFormatError, match="none of its numbers exceeds 1"):
+        read_scores(path)
+    path.write_text(path.read_text().replace("Model", "model"))
+    assert read_scores(path, targets=["ARC"]).frame["score"].tolist() == [0.7]
+
+
 def test_second_tables_give_raw_scores_and_full_names(tmp_path):
     link = '"<a target=""_blank"" href=""https://huggingface.co/a/b"">b</a>"'
     row = f"🔶,{link},a/b,20,80.46,0.8,51,0.67,27.11,0.27,18,0.39,20,0.48,49,0.54\n"

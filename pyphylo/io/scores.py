@@ -284,6 +284,13 @@ def _leaderboard(
                 wrong.append(f"{benchmark} of {name} ({cells[i]!r} is not in [0, {top:g}])")
             elif not math.isnan(value):
                 found.append((name, benchmark, value / top, where))
+    percent = {benchmark for _, benchmark, top in wanted if top > 1}
+    shown = [value for _, benchmark, value, _ in found if benchmark in percent]
+    if shown and max(shown) <= 0.01:
+        raise FileFormatError(
+            f"{str(path)!r} has the columns of the {form}, which shows percent, but none of its "
+            "numbers exceeds 1: rename the column of names to 'model' if they are fractions"
+        )
     columns = [(i, benchmark) for i, benchmark, _ in wanted]
     return Scores(_frame(found), "fraction", form, (*wrong, *_empty(columns, found)))
 
