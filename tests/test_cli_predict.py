@@ -372,8 +372,17 @@ def test_bad_scores_are_refused_by_name(capsys, world, tmp_path):
     alone.write_text("model,x,z\norg/m1,0.5,\norg/m2,0.6,\nwho,,0.5\n")
     refused(
         capsys, "no model of the matrix has a score of 'z'",
-        "predict", folder / "d.npz", "--scores", alone, "-o", out,
+        "predict", folder / "d.npz", "--scores", alone, "-o", out, "--target", "x", "z",
     )  # fmt: skip
+    beside = scores_file(tmp_path, scores.assign(z=np.nan))
+    beside.write_text(beside.read_text() + "who,,,0.5\n")
+    code, text, err = call(
+        capsys, "predict", folder / "d.npz", "--scores", beside, "-o", out, "--bootstrap", 0
+    )
+    assert code == 0
+    assert "no model of the matrix has a score of 'z', which is not used" in err
+    assert "'who'" in err
+    assert "\nz " not in text
 
 
 def test_one_family_only_is_refused(capsys, world, tmp_path):

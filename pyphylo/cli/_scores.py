@@ -98,8 +98,10 @@ def scores_of(args: argparse.Namespace, models: Sequence[str]) -> Matched:
             f"matrix: {some(found.unmatched)}"
         )
     lost = [name for name in dict.fromkeys(read.frame["benchmark"]) if name not in found.scores]
-    if lost:
+    if lost and args.target is not None:
         raise InputError(f"no model of the matrix has a score of {some(lost)}: leave it out")
+    if lost:
+        _warn(f"no model of the matrix has a score of {some(lost)}, which is not used")
     return found
 
 
