@@ -111,13 +111,28 @@ def test_first_version_leaves_nothing_out_in_silence(tmp_path):
     ]
 
 
-def test_an_old_harness_names_subjects_as_the_leaderboard_does(tmp_path):
+def test_an_old_harness_has_mmlu_in_parts_and_revisions_apart(tmp_path):
     results = {subject: {"acc": 0.25, "acc_norm": 0.3} for subject in SUBJECTS}
     results["arc_challenge"] = {"acc": 0.4, "acc_norm": 0.45}
     results["truthfulqa_mc"] = {"mc1": 0.2, "mc2": 0.35}
-    found = parsed(harness(results, "a/b"), tmp_path)
-    assert found.model == "a/b"
-    assert found.scores == {"arc": 0.45, "mmlu": pytest.approx(0.25), "truthfulqa": 0.35}
+    data = harness(results, "a/b,revision=step143000")
+    found = parsed(data, tmp_path)
+    assert (found.model, found.form) == ("a/b@step143000", "lm-evaluation-harness")
+    assert found.scores == {
+        "mmlu": pytest.approx(0.25),
+        "arc_challenge": 0.45,
+        "truthfulqa_mc": 0.35,
+    }
+    assert found.left_out == []
+    assert parsed(data, tmp_path, ["mmlu", SUBJECTS[0]]).scores == {
+        "mmlu": pytest.approx(0.25),
+        SUBJECTS[0]: 0.3,
+    }
+    del results[SUBJECTS[0]]
+    assert parsed(data, tmp_path).left_out == ["mmlu (56 of its 57 subjects)"]
+    # The leaderboard ran each model at one revision
+    second = {"results": PYTHIA, "model_name": "a/b", "config": data["config"]}
+    assert parsed(second, tmp_path).model == "a/b"
 
 
 def test_second_version_of_the_leaderboard(tmp_path):

@@ -23,10 +23,14 @@ from pyphylo.errors import FileFormatError
 
 __all__ = ["Results", "is_results", "parse_results", "read_json"]
 
+_LEADERBOARDS = ("Open LLM Leaderboard v1", "Open LLM Leaderboard v2")
+_SUBJECT = "hendrycksTest-"
+"""What names of MMLU's subjects begin with."""
+
 _FIRST = {
     "arc": ("arc_challenge", "acc_norm"),
     "hellaswag": ("hellaswag", "acc_norm"),
-    "mmlu": ("hendrycksTest-", "acc"),
+    "mmlu": (_SUBJECT, "acc"),
     "truthfulqa": ("truthfulqa_mc", "mc2"),
     "winogrande": ("winogrande", "acc"),
     "gsm8k": ("gsm8k", "acc"),
@@ -149,10 +153,12 @@ def parse_results(data: Any, path: Path, targets: Sequence[str] | None = None) -
         raise FileFormatError(f"{str(path)!r} has no object 'results' of scores by task")
     tasks = {str(task): value for task, value in data["results"].items() if isinstance(value, dict)}
     form = _form(data, tasks)
-    found = Results(_model(data, path), _when(data, path), form, tasks=tuple(tasks))
-    if form == "Open LLM Leaderboard v1":
+    # A leaderboard has each model once; the harness may have run on each of its revisions
+    model = _model(data, path) + ("" if form in _LEADERBOARDS else _revision(data))
+    found = Results(model, _when(data, path), form, tasks=tuple(tasks))
+    if form == _LEADERBOARDS[0]:
         _first(found, tasks, data.get("versions"), targets)
-    elif form == "Open LLM Leaderboard v2":
+    elif form == _LEADERBOARDS[1]:
         _second(found, tasks, targets)
     else:
         _harness(found, data, tasks, targets)
@@ -161,27 +167,21 @@ def parse_results(data: Any, path: Path, targets: Sequence[str] | None = None) -
 
 
 def _form(data: Mapping[str, Any], tasks: Mapping[str, Any]) -> str:
-    if "config_general" in data or any(
-        "|" in task or task.startswith("hendrycksTest-") for task in tasks
-    ):
-        return "Open LLM Leaderboard v1"
+    if "config_general" in data or any("|" in task for task in tasks):
+        return _LEADERBOARDS[0]
     if any(task.startswith("leaderboard_") for task in tasks):
-        return "Open LLM Leaderboard v2"
+        return _LEADERBOARDS[1]
     return "lm-evaluation-harness"
 
 
 def _model(data: Mapping[str, Any], path: Path) -> str:
     """The model's name, from the first place that has it."""
-    general, config = data.get("config_general"), data.get("config")
-    for place in (general, data):
+    for place in (data.get("config_general"), data):
         name = place.get("model_name") if isinstance(place, dict) else None
         if isinstance(name, str) and name:
             return name
-    arguments: Any = config.get("model_args") if isinstance(config, dict) else None
-    if isinstance(arguments, str):
-        pairs = (part.partition("=") for part in arguments.split(","))
-        arguments = {key.strip(): value for key, _, value in pairs}
-    for key in _MODEL_KEYS if isinstance(arguments, dict) else ():
+    arguments = _arguments(data)
+    for key in _MODEL_KEYS:
         if isinstance(arguments.get(key), str) and arguments[key]:
             return str(arguments[key])
     # The harness writes FOLDER/org__name/results_TIME.json
@@ -192,6 +192,22 @@ def _model(data: Mapping[str, Any], path: Path) -> str:
         f"{str(path)!r} names no model: it has no model_name, no model_args, and lies in no "
         "folder such as org__name"
     )
+
+
+def _arguments(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the harness was told of the model: text such as ``pretrained=gpt2,revision=main``."""
+    config = data.get("config")
+    arguments = config.get("model_args") if isinstance(config, dict) else None
+    if isinstance(arguments, str):
+        pairs = (part.partition("=") for part in arguments.split(","))
+        return {key.strip(): value for key, _, value in pairs}
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _revision(data: Mapping[str, Any]) -> str:
+    """The revision as pyphylo writes it after a name, ``@step1000``; nothing for ``main``."""
+    revision = _arguments(data).get("revision")
+    return f"@{revision}" if isinstance(revision, str) and revision not in ("", "main") else ""
 
 
 def _when(data: Mapping[str, Any], path: Path) -> str:
@@ -211,7 +227,7 @@ def _first(
     versions: Any,
     targets: Sequence[str] | None,
 ) -> None:
-    """Scores of version 1, or by a harness so old that it names MMLU's subjects alike."""
+    """Scores of version 1."""
     names = {_plain(task): value for task, value in tasks.items()}
     names.pop("all", None)
     for benchmark, (task, metric) in _FIRST.items():
@@ -272,11 +288,20 @@ def _harness(
     targets: Sequence[str] | None,
 ) -> None:
     """One score of each task that is no part of another, or of those that are wanted."""
+    # Of old, MMLU was 57 tasks that no group held together
+    subjects = [value for task, value in tasks.items() if task.startswith(_SUBJECT)]
+    if subjects and (targets is None or "mmlu" in targets):
+        if len(subjects) == _SUBJECTS:
+            _add_mean(found, "mmlu", [_metric(value, "acc") for value in subjects], "acc")
+        else:
+            found.left_out.append(f"mmlu ({len(subjects)} of its {_SUBJECTS} subjects)")
     if targets is None:
         groups = data.get("group_subtasks")
         groups = groups if isinstance(groups, dict) else {}
         within = {str(part) for parts in groups.values() for part in parts or ()}
         for task in tasks:
+            if task.startswith(_SUBJECT):
+                continue
             if task not in within or not any(group in tasks for group in groups):
                 _add_task(found, task, tasks[task], data)
         return
