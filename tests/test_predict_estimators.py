@@ -275,3 +275,22 @@ def test_kernel_of_the_vectors_is_on_the_training_scale():
     expected = rbf_kernel(distances, vectors.rows, vectors.gamma) @ vectors.dual
     np.testing.assert_allclose(vectors.predict(distances), expected + vectors.intercept)
     assert vectors.gamma == pytest.approx(1 / (30 * distances.var()))
+
+
+def test_intervals_that_reach_the_edge_hold_scores_of_none():
+    distances, scores, family = family_world(benchmarks=1)
+    low = np.where(scores[:, 0] < 0.5, 0.001, scores[:, 0])
+    fitted = BenchmarkRegressor().fit(distances, low, groups=family)
+    lower, upper = fitted.predict_interval(distances)
+    reaches = lower == 0
+    assert reaches.any()
+    assert (lower[~reaches] > 0.01).all()
+    assert (upper < 1).any()
+    nothing = BenchmarkRegressor().fit(distances, np.zeros(60), groups=family)
+    lower, upper = nothing.predict_interval(distances)
+    assert (lower == 0).all()
+    assert (upper > 0).all()
+    everything = BenchmarkRegressor().fit(distances, np.ones(60), groups=family)
+    assert (everything.predict_interval(distances)[1] == 1).all()
+    straight = BenchmarkRegressor("identity").fit(distances, np.ones(60), groups=family)
+    assert straight.predict_interval(distances)[0] == pytest.approx(np.ones(60))

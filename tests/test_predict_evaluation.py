@@ -60,6 +60,24 @@ def test_folds_hold_out_whole_families_and_lose_no_score(world):
     )
 
 
+def test_a_bar_shows_how_far_it_is(world, capsys):
+    D, scores, families = world
+    estimators = {"ours": BenchmarkRegressor(stiffness=(1.0,))}
+    settings_ = {"groups": families, "estimators": estimators, "n_bootstrap": 0}
+    pp.cross_validate_scores(D, scores, progress=True, **settings_)
+    assert "left out: 100%" in capsys.readouterr().err
+    pp.cross_validate_scores(D, scores, progress=False, **settings_)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_benchmark_must_be_known_outside_of_each_group(world):
+    D, scores, families = world
+    inside = [name for name in D.ids if families[name] == "family 1"]
+    one = scores.assign(z=scores["x"].where(scores.index.isin([*inside, "m0", "m2"])))
+    with pytest.raises(pp.InputError, match=r"'z' has 2 scores of models outside .*'family 1'"):
+        pp.cross_validate_scores(D, one, groups=families, **QUICK)
+
+
 def test_baselines_by_hand(world):
     D, scores, _ = world
     parents = {"m6": "m0", "m12": "m1"}

@@ -24,6 +24,7 @@ _COMMANDS = {
     "distance": "distance",
     "tree": "tree",
     "parents": "parents",
+    "predict": "predict",
     "nearest": "nearest",
     "place": "place",
     "plan": "plan",

@@ -1,6 +1,7 @@
 """Pictures of trees, similarities and errors; matplotlib is loaded when the first one is drawn."""
 
 from pyphylo.plot._heatmap import heatmap_figure, plot_heatmap
+from pyphylo.plot._prediction import plot_predictions, prediction_figure
 from pyphylo.plot._save import save_figure
 from pyphylo.plot._sensitivity import sensitivity_figure
 from pyphylo.plot._surface import plot_surface, surface_figure
@@ -10,9 +11,11 @@ from pyphylo.plot._tree import plot_tree, tree_figure
 __all__ = [
     "heatmap_figure",
     "plot_heatmap",
+    "plot_predictions",
     "plot_surface",
     "plot_trajectory",
     "plot_tree",
+    "prediction_figure",
     "save_figure",
     "sensitivity_figure",
     "surface_figure",

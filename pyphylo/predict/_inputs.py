@@ -49,11 +49,11 @@ def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:
         if len(wrong):
             raise InputError(
                 f"{column!r} of {some(list(wrong))} lies outside [0, {top:g}] (the first is "
-                f"{frame.loc[[wrong[0]], column].iloc[0]!r}): pass unit='percent', or mend the "
-                "rows that mix units"
+                f"{frame.loc[[wrong[0]], column].iloc[0]!r}): pass unit='percent' (--unit), or "
+                "mend the rows that mix units"
             )
     if unit == "percent":
-        _refuse_fractions(frame)
+        _check_percent(frame)
         frame = frame / 100.0
     frame = _without_repeats(frame)
     unknown = [name for name in frame.index if name not in set(ids)]
@@ -71,7 +71,8 @@ def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:
             raise InputError(f"{column!r} has no score of any model in the matrix: leave it out")
         if count < FEW:
             warnings.warn(
-                f"{column!r} has only {count} scores: what is said of it means little",
+                f"{column!r} has only {count} score{'s' * (count != 1)}: what is said of it means "
+                "little",
                 PyphyloWarning,
                 stacklevel=3,
             )
@@ -121,13 +122,22 @@ def _indexed(scores: Any) -> pd.DataFrame:
     return frame
 
 
-def _refuse_fractions(frame: pd.DataFrame) -> None:
-    """A column of percent in which nothing exceeds 1 is of fractions."""
+def _check_percent(frame: pd.DataFrame) -> None:
+    """A column of percent in which nothing exceeds 1 is of fractions; a few such are suspect."""
     for column in frame.columns:
-        if frame[column].max() <= 1:
+        values = frame[column]
+        if values.max() <= 1:
             raise InputError(
                 f"no score of {column!r} exceeds 1, so it is of fractions, not of percent: "
-                "pass unit='fraction', or mend the column"
+                "pass unit='fraction' (--unit), or mend the column"
+            )
+        low = frame.index[(values > 0) & (values <= 1)]
+        if len(low):
+            warnings.warn(
+                f"{column!r} of {some(list(low))} is at most 1 in percent: fractions, among "
+                "scores in percent?",
+                PyphyloWarning,
+                stacklevel=4,
             )
 
 

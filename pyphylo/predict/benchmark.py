@@ -197,10 +197,12 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"level must lie between 0 and 1, not {level!r}")
         middle = self._on_link(X, covariates)
         radius = np.array([conformal_radius(r, level) for r in self._residuals.T])
-        return (
-            self._shaped(self._from_link(middle - radius)),
-            self._shaped(self._from_link(middle + radius)),
-        )
+        lower, upper = self._from_link(middle - radius), self._from_link(middle + radius)
+        if self.link == "logit":
+            # Scores beyond the edge counted as on it: what reaches the edge goes all the way
+            lower = np.where(lower <= _EDGE * (1 + 1e-9), 0.0, lower)
+            upper = np.where(1 - upper <= _EDGE * (1 + 1e-9), 1.0, upper)
+        return self._shaped(lower), self._shaped(upper)
 
     def _checked_scores(self, y: ArrayLike, n: int) -> NDArray[np.float64]:
         scores = check_array(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError, PyphyloWarning
@@ -21,9 +22,12 @@ from pyphylo.predict.groups import group_names, join_groups, near_duplicates, pa
 from pyphylo.predict.metrics import score_metrics
 from pyphylo.similarity import SimilarityMatrix
 
-__all__ = ["cross_validate_scores"]
+__all__ = ["Task", "cross_validate_scores", "known_matrix"]
 
 _INNER_FOLDS = 10
+
+_LEAST = 3
+"""Models that `ReferenceRegressor` takes at least."""
 
 
 def cross_validate_scores(
@@ -45,6 +49,7 @@ def cross_validate_scores(
     repeats: int = 1,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> pd.DataFrame:
     """Predict every score from models of other groups, and say how well that goes.
 
@@ -88,6 +93,8 @@ def cross_validate_scores(
     n_bootstrap : int
         Resamples behind the intervals of correlations.
     seed : int
+    progress : bool, optional
+        Show a bar on stderr; by default on a terminal, once it takes half a second.
 
     Returns
     -------
@@ -95,7 +102,7 @@ def cross_validate_scores(
         A row for each model with a score, benchmark, predictor and repeat: model, target,
         estimator, repeat, fold (the group left out), true, predicted, lower, upper.
         ``attrs["metrics"]`` holds the rows of `score_metrics` as dicts, ``attrs["leaks"]`` the
-        pairs of names that share a copy across folds.
+        pairs of names that share a copy across folds, ``attrs["joined"]`` how many were joined.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def cross_validate_scores(
     -----
     Everything that is fitted or chosen, intervals included, sees the training fold only.
     """
-    ids, distances, affinity = _matrix(D)
+    ids, distances, values, affinity = known_matrix(D)
     table = matched_scores(scores, ids, unit)
     names = group_names(groups, ids, distances)
     pairs = near_duplicates(distances, duplicate_within) + _same_rows(same, ids)
@@ -117,26 +124,25 @@ def cross_validate_scores(
         shown = [f"{ids[i]} = {ids[j]}" for i, j in leaks]
         warnings.warn(
             f"{len(leaks)} pairs of the same or nearly the same model lie in two folds, so that "
-            f"scores leak: {some(shown)}; pass join_leaks=True to leave them out together",
+            f"scores leak: {some(shown)}; pass join_leaks=True (--join-leaks) to leave them out "
+            "together",
             PyphyloWarning,
             stacklevel=2,
         )
     Y = table.to_numpy(np.float64)
-    scored = ~np.isnan(Y).all(axis=1)
-    if len(set(names[scored])) < 2:
-        raise InputError(
-            f"all models with scores are of one group ({names[scored][0]!r}): nothing to train on"
-        )
-    task = _Task(
-        ids, distances, np.asarray(D.values, dtype=np.float64), affinity, Y, names, level, intervals
-    )
+    _refuse_one_group(table, names)
+    task = Task(ids, distances, values, affinity, Y, names, level, intervals)
     task.covariates = None if covariates is None else np.asarray(covariates, dtype=np.float64)
     chosen = _default_estimators() if estimators is None else dict(estimators)
     parts = []
-    for repeat in range(repeats):
-        for name, estimator in chosen.items():
-            found = task.run(estimator, seed + repeat)
-            parts.append(_frame(task, table.columns, name, repeat, found))
+    hidden, delay = (None, 0.5) if progress is None else (not progress, 0.0)
+    with tqdm(desc="left out", unit="group", disable=hidden, delay=delay) as bar:
+        bar.total = repeats * sum(map(task.count, chosen.values()))
+        task.bar = bar
+        for repeat in range(repeats):
+            for name, estimator in chosen.items():
+                found = task.run(estimator, seed + repeat)
+                parts.append(_frame(task, table.columns, name, repeat, found))
     if baselines:
         sizes = aligned_numbers(params_b, ids, "params_b")
         parents = parent_rows(base_models, ids)
@@ -151,10 +157,11 @@ def cross_validate_scores(
     metrics = score_metrics(frame, level=level, n_bootstrap=n_bootstrap, seed=seed)
     frame.attrs["metrics"] = metrics.to_dict("records")
     frame.attrs["leaks"] = [] if join_leaks else [[ids[i], ids[j]] for i, j in leaks]
+    frame.attrs["joined"] = len(leaks) if join_leaks else 0
     return frame
 
 
-class _Task:
+class Task:
     """One evaluation: the matrix, the scores and who is left out with whom."""
 
     def __init__(
@@ -170,32 +177,55 @@ class _Task:
     ) -> None:
         self.ids, self.distances, self.values, self.affinity = ids, distances, values, affinity
         self.Y, self.names, self.level, self.intervals = Y, names, level, intervals
-        self.scored = np.flatnonzero(~np.isnan(Y).all(axis=1))
         self.covariates: NDArray[np.float64] | None = None
+        self.bar: Any = None
 
-    def run(self, estimator: Any, seed: int) -> NDArray[np.float64]:
-        """Predicted, lower, upper: shape (3, models, benchmarks)."""
-        from sklearn.base import clone
+    def count(self, estimator: Any) -> int:
+        """How many times `run` leaves a group out."""
+        return sum(
+            len(set(self.names[~np.isnan(self.Y[:, which]).all(axis=1)]))
+            for which in self.together(estimator)
+        )
+
+    def together(self, estimator: Any) -> list[NDArray[np.intp]]:
+        """Columns of benchmarks that are learnt at once."""
         from sklearn.utils import get_tags
+
+        every = np.arange(self.Y.shape[1])
+        return [every] if get_tags(estimator).target_tags.multi_output else list(every[:, None])
+
+    def seeded(self, estimator: Any, seed: int) -> Any:
+        """The estimator told what the matrix holds, and the seed."""
+        from sklearn.base import clone
 
         settings = {
             key: value
             for key, value in (("affinity", self.affinity), ("random_state", seed))
             if key in estimator.get_params()
         }
-        estimator = clone(estimator).set_params(**settings)
-        together = get_tags(estimator).target_tags.multi_output
+        return clone(estimator).set_params(**settings)
+
+    def run(self, estimator: Any, seed: int) -> NDArray[np.float64]:
+        """Predicted, lower, upper: shape (3, models, benchmarks)."""
+        estimator = self.seeded(estimator, seed)
         found = np.full((3, *self.Y.shape), np.nan)
-        columns = [np.arange(self.Y.shape[1])] if together else np.arange(self.Y.shape[1])[:, None]
-        for which in columns:
+        for which in self.together(estimator):
             rows = np.flatnonzero(~np.isnan(self.Y[:, which]).all(axis=1))
             for train, test in self._splits(rows):
-                if hasattr(estimator, "predict_interval"):
-                    got = self._with_intervals(estimator, which, train, test)
-                else:
-                    got = self._without(estimator, which, train, test)
-                found[:, test[:, None], which] = got.reshape(3, len(test), len(which))
+                found[:, test[:, None], which] = self.predict(estimator, which, train, test)
+                self.bar.update()
         return found
+
+    def predict(
+        self,
+        estimator: Any,
+        which: NDArray[np.intp],
+        train: NDArray[np.intp],
+        test: NDArray[np.intp],
+    ) -> NDArray[np.float64]:
+        """Predicted, lower, upper of some rows from others: shape (3, test, which)."""
+        ways = self._with_intervals if hasattr(estimator, "predict_interval") else self._without
+        return ways(estimator, which, train, test).reshape(3, len(test), len(which))
 
     def run_baseline(
         self,
@@ -286,12 +316,36 @@ class _Task:
         return np.stack([middle, np.clip(middle - radius, 0, 1), np.clip(middle + radius, 0, 1)])
 
 
-def _matrix(D: Any) -> tuple[list[str], NDArray[np.float64], str]:
+def _refuse_one_group(table: pd.DataFrame, names: NDArray[Any]) -> None:
+    """Without each group, every benchmark must keep three scores to train on."""
+    known = table.notna().to_numpy()
+    scored = names[known.any(axis=1)]
+    if len(set(scored)) < 2:
+        raise InputError(
+            f"all models with scores are of one group ({str(scored[0])!r}): nothing to train on"
+        )
+    for benchmark, column in zip(table.columns, known.T, strict=True):
+        groups, sizes = np.unique(names[column].astype(str), return_counts=True)
+        largest = int(sizes.argmax())
+        rest = int(sizes.sum() - sizes[largest])
+        if rest < _LEAST:
+            raise InputError(
+                f"{benchmark!r} has {rest} scores of models outside the group "
+                f"{str(groups[largest])!r}; {_LEAST} are the least to train on: leave the "
+                "benchmark out, or choose smaller groups"
+            )
+
+
+def known_matrix(
+    D: Any,
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], str]:
+    """Names, distances, what the matrix itself holds, and which of the two that is."""
     if isinstance(D, SimilarityMatrix):
         values = np.asarray(D.values, dtype=np.float64)
-        return list(D.ids), distances_of(values, "similarity"), "similarity"
+        return list(D.ids), distances_of(values, "similarity"), values, "similarity"
     if isinstance(D, DistanceMatrix):
-        return list(D.ids), np.asarray(D.values, dtype=np.float64), "distance"
+        values = np.asarray(D.values, dtype=np.float64)
+        return list(D.ids), values, values, "distance"
     raise InputError(
         f"D must be a DistanceMatrix or a SimilarityMatrix, not {type(D).__name__}: "
         "its names say which score is whose"
@@ -320,7 +374,7 @@ def _default_estimators() -> dict[str, Any]:
 
 
 def _frame(
-    task: _Task, targets: Any, estimator: str, repeat: int, found: NDArray[np.float64]
+    task: Task, targets: Any, estimator: str, repeat: int, found: NDArray[np.float64]
 ) -> pd.DataFrame:
     parts = []
     for j, target in enumerate(targets):
