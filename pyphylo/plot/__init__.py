@@ -1,5 +1,6 @@
 """Pictures of trees, similarities and errors; matplotlib is loaded when the first one is drawn."""
 
+from pyphylo.plot._admixture import admixture_figure, plot_admixture
 from pyphylo.plot._heatmap import heatmap_figure, plot_heatmap
 from pyphylo.plot._save import save_figure
 from pyphylo.plot._sensitivity import sensitivity_figure
@@ -8,7 +9,9 @@ from pyphylo.plot._trajectory import plot_trajectory, trajectory_figure
 from pyphylo.plot._tree import plot_tree, tree_figure
 
 __all__ = [
+    "admixture_figure",
     "heatmap_figure",
+    "plot_admixture",
     "plot_heatmap",
     "plot_surface",
     "plot_trajectory",

@@ -17,12 +17,14 @@ from pyphylo.stats._segments import nonlinear_error
 if TYPE_CHECKING:
     from pyphylo.tree.tree import Tree
 
-__all__ = ["FOLDS", "SHARE_BLOCKS", "Support", "contrast", "errors", "share_errors", "supported"]
+__all__ = ["SHARE_BLOCKS", "Support", "contrast", "errors", "share_errors", "supported"]
 
 _Floats = NDArray[np.float64]
 
-FOLDS = 4
-"""Parts of the genes; on each one is tried what the others chose."""
+PARTS = 5
+"""Of the genes."""
+FIRST = 2
+"""Parts that choose the first contrast; on each further part is tried what those before it chose."""
 SHARE_BLOCKS = 32
 """Blocks, at most, of the jackknife that fits shares again."""
 
@@ -53,28 +55,30 @@ def supported(
 ) -> Support:
     """Test that the best further mixture is called for, whichever it is.
 
-    Invariant: the contrast that is formed on the blocks of a fold was chosen without them,
-    and is orthogonal to all that the rejected graph can fit; so where that graph holds, its
-    mean is 0 whatever the covariance is. Contrasts of all folds are scaled alike, and tested
-    together by Student's t over blocks.
+    Invariant: the contrast that is tried on a part of the blocks was chosen on earlier
+    parts alone, and is orthogonal to all that the rejected graph can fit; so where that graph
+    holds, its mean is 0 whatever the covariance is, and the sum over parts is a martingale.
+    (Were all parts chosen by all others, each pair of parts would count twice.)
     """
     from scipy.special import stdtr
 
-    fold = np.arange(len(panel.sizes)) % FOLDS
+    part = np.arange(len(panel.sizes)) % PARTS
     values = np.zeros((3, len(panel.sizes)))
-    for held in range(FOLDS):
-        chosen = fold != held
+    for held in range(FIRST, PARTS):
+        chosen, tried = part < held, part == held
         metric = Metric.of_blocks(panel.sums[:, chosen], panel.sizes[chosen], len(names))
         found = Search(metric, names, tree, base).extended(targets, 2)
         if not found:
             continue
-        part = panel.sums[:, ~chosen]
+        sums = panel.sums[:, tried]
         for k, null in enumerate(_rejected(metric, now, found[0])):
-            values[k, ~chosen] = contrast(metric, found[0].fit, null) @ part
-    mean, error = block_moments(values, panel.sizes)
+            values[k, tried] = contrast(metric, found[0].fit, null) @ sums
+    used = part >= FIRST
+    values = values[:, used]
+    mean, error = block_moments(values, panel.sizes[used])
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(error > 0, mean / error, 0.0)
-    p = stdtr(len(panel.sizes) - 1.0, -z)
+    p = stdtr(used.sum() - 1.0, -z)
     return Support((float(z[0]), float(z[1]), float(z[2])), float(p.max()))
 
 
