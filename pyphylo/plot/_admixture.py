@@ -14,8 +14,8 @@ from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width
 from pyphylo.plot._layout import rectangular
 from pyphylo.plot._rectangular import draw_rectangular
 from pyphylo.plot._style import readable
-from pyphylo.plot._text import font, text_width
-from pyphylo.plot._types import Floats
+from pyphylo.plot._text import text_width
+from pyphylo.plot._types import Bools, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,9 +74,7 @@ def plot_admixture(
     if not isinstance(graph, AdmixtureGraph):
         raise InputError(f"plot_admixture draws what fit_admixture gives, not {graph!r:.60}")
     tree, nodes = graph._tree()
-    drawing = Drawing.of(
-        tree, families, ladder=ladderize, show_support=False, unit="drift (f2)"
-    )
+    drawing = Drawing.of(tree, families, ladder=ladderize, show_support=False, unit="drift (f2)")
     if graph.edges:
         note = "dashed: the smaller share of a mixture"
         drawing = replace(drawing, notes=(*drawing.notes, note))
@@ -91,7 +89,15 @@ def plot_admixture(
         curve = _clearest(start, end, names)
         colour = _COLOURS[number % len(_COLOURS)]
         _dashes(canvas, curve, colour, drawing.n_tips)
-        _label(canvas, curve, f"{1 - edge.weight.estimate:.0%}", colour, drawing.n_tips, names, branches)
+        _label(
+            canvas,
+            curve,
+            f"{1 - edge.weight.estimate:.0%}",
+            colour,
+            drawing.n_tips,
+            names,
+            branches,
+        )
     canvas.title(title)
     return canvas.ax
 
@@ -117,8 +123,8 @@ def _clearest(start: Floats, end: Floats, names: list[Floats]) -> Floats:
     def covered(curve: Floats) -> float:
         # The ends are where they must be: by their own models.
         points = curve[5:-5, None, :]
-        inside = ((points > low) & (points < high)).all(axis=2).any(axis=1)
-        return float(inside.sum()) + (1e3 if curve[:, 0].min() < 0 else 0.0)
+        inside: Bools = np.all((points > low) & (points < high), axis=2)
+        return float(np.any(inside, axis=1).sum()) + (1e3 if curve[:, 0].min() < 0 else 0.0)
 
     return min(curves, key=covered)
 
@@ -154,7 +160,13 @@ def _dashes(canvas: Canvas, curve: Floats, colour: str, n_tips: int) -> None:
     head = np.stack([curve[-1], curve[-1] - size * way + 0.45 * size * across,
                      curve[-1] - size * way - 0.45 * size * across])  # fmt: skip
     canvas.ax.fill(
-        head[:, 0], head[:, 1], color=colour, lw=0, transform=canvas.points, clip_on=False, zorder=2.6
+        head[:, 0],
+        head[:, 1],
+        color=colour,
+        lw=0,
+        transform=canvas.points,
+        clip_on=False,
+        zorder=2.6,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -145,14 +146,19 @@ class AdmixtureGraph:
         Empty at the root.
         """
         found: list[list[tuple[int, float, float]]] = [[] for _ in range(len(self.nodes))]
-        for row in self.branches.itertuples(index=False):
-            found[int(row.child)].append((int(row.parent), float(row.length), 1.0))
+        for parent, child, length in self._lines():
+            found[child].append((parent, length, 1.0))
         for edge in self.edges:
             shares = edge.weight.estimate, 1 - edge.weight.estimate
             found[edge.node] = [
                 (p, 0.0, share) for p, share in zip(edge.parents, shares, strict=True)
             ]
         return found
+
+    def _lines(self) -> Iterator[tuple[int, int, float]]:
+        """Parent, child and length of every branch."""
+        columns = (self.branches[name].tolist() for name in ("parent", "child", "length"))
+        yield from zip(*columns, strict=True)
 
     def tree(self) -> Tree:
         """The tree in which every mixture descends from its larger share alone.
@@ -188,15 +194,13 @@ class AdmixtureGraph:
         try:
             import networkx
         except ImportError:
-            raise InputError(
-                "to_networkx needs networkx: pip install 'pyphylo[bio]'"
-            ) from None
+            raise InputError("to_networkx needs networkx: pip install 'pyphylo[bio]'") from None
         graph: networkx.DiGraph[Any] = networkx.DiGraph()
-        for row in self.nodes.itertuples(index=False):
-            named = {} if row.model is None else {"name": row.model}
-            graph.add_node(int(row.node), kind=row.kind, **named)
-        for row in self.branches.itertuples(index=False):
-            graph.add_edge(int(row.parent), int(row.child), length=float(row.length))
+        columns = (self.nodes[name].tolist() for name in ("node", "model", "kind"))
+        for node, model, kind in zip(*columns, strict=True):
+            graph.add_node(node, kind=kind, **({} if model is None else {"name": model}))
+        for parent, child, length in self._lines():
+            graph.add_edge(parent, child, length=length)
         for edge in self.edges:
             shares = edge.weight.estimate, 1 - edge.weight.estimate
             for parent, share in zip(edge.parents, shares, strict=True):
@@ -278,7 +282,9 @@ def branch_frame(
     graph, length, error = fit.graph, fit.lengths.copy(), se.copy()
     if graph.spare >= 0:
         spare = graph.spare
-        other = next(k for k, v in enumerate(graph.branches) if k != spare and graph.parents[v] == (0,))
+        other = next(
+            k for k, v in enumerate(graph.branches) if k != spare and graph.parents[v] == (0,)
+        )
         tips = [graph.tip[int(graph.branches[k])] for k in (spare, other)]
         at_base = [t >= 0 and names[t] == base for t in tips]
         parts = [1.0 - at_base[0], 1.0 - at_base[1]] if any(at_base) else [0.5, 0.5]

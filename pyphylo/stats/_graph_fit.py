@@ -157,30 +157,31 @@ def _score(metric: Metric, fitted: _Floats) -> float:
 
 def fit_shares(metric: Metric, graph: Descent, weights: _Floats) -> Fit:
     """Least squares of lengths and shares: each share in turn, lengths refitted at every trial."""
-    from scipy.optimize import minimize_scalar
-
     best = fit_lengths(metric, graph, weights)
     for _ in range(_CYCLES if len(weights) > 1 else 1):
         before = best.score
         for k in range(len(weights)):
-
-            def trial(w: float, k: int = k) -> Fit:
-                moved = best.weights.copy()
-                moved[k] = w
-                return fit_lengths(metric, graph, moved)
-
-            found = minimize_scalar(
-                lambda w, trial=trial: trial(w).score,
-                bounds=(0.0, 1.0),
-                method="bounded",
-                options={"xatol": 1e-4},
-            )
-            made = trial(float(found.x))
+            made = _with_share(metric, best, k)
             if made.score < best.score:
                 best = made
         if before - best.score <= _SETTLED * before:
             break
     return best
+
+
+def _with_share(metric: Metric, fit: Fit, k: int) -> Fit:
+    """The best fit of all values of one share."""
+    from scipy.optimize import minimize_scalar
+
+    def trial(w: float) -> Fit:
+        moved = fit.weights.copy()
+        moved[k] = w
+        return fit_lengths(metric, fit.graph, moved)
+
+    found = minimize_scalar(
+        lambda w: trial(w).score, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-4}
+    )
+    return trial(float(found.x))
 
 
 def tangent(fit: Fit) -> _Floats:

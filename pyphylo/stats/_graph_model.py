@@ -125,7 +125,8 @@ class Descent:
         x = self.shares(weights) * np.sqrt(lengths)
         y = x[self.tip_nodes]
         between = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
-        return np.maximum(between, 0.0)
+        distances: NDArray[np.float64] = np.maximum(between, 0.0)
+        return distances
 
     def attached(
         self, other: Descent, branches: tuple[int, int], weights: NDArray[np.float64], weight: float

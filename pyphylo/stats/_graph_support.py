@@ -24,7 +24,7 @@ _Floats = NDArray[np.float64]
 PARTS = 5
 """Of the genes."""
 FIRST = 2
-"""Parts that choose the first contrast; on each further part is tried what those before it chose."""
+"""Parts that choose the first contrast; what is tried on a further part, those before it choose."""
 SHARE_BLOCKS = 32
 """Blocks, at most, of the jackknife that fits shares again."""
 

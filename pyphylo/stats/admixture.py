@@ -207,12 +207,11 @@ def _panel_of(
     return tree, names
 
 
-def _steps(
-    panel: F2Panel, search: Search, start: Fit, edges: int, alpha: float
-) -> list[_Step]:
+def _steps(panel: F2Panel, search: Search, start: Fit, edges: int, alpha: float) -> list[_Step]:
     """Edges one by one, until one is not supported."""
     steps: list[_Step] = []
-    now, targets = start, ()
+    now = start
+    targets: tuple[Target, ...] = ()
     while len(steps) < edges:
         found = search.extended(targets)
         if not found:
@@ -271,7 +270,6 @@ def _reach(blocks: int, confidence: float) -> float:
     return float(stdtrit(min(blocks, SHARE_BLOCKS) - 1, (1 + confidence) / 2))
 
 
-
 def _edge(
     names: tuple[str, ...],
     fit: Fit,
@@ -323,9 +321,7 @@ def _named(names: tuple[str, ...], target: Target) -> tuple[str, ...]:
     return tuple(names[row] for row in target)
 
 
-def _rivals(
-    metric: Metric, names: tuple[str, ...], step: _Step, alpha: float
-) -> tuple[Rival, ...]:
+def _rivals(metric: Metric, names: tuple[str, ...], step: _Step, alpha: float) -> tuple[Rival, ...]:
     """Other mixtures that fit as well: the difference of scores is within its error.
 
     The scores of two graphs differ by a sum over f2 that has the standard error
@@ -367,7 +363,8 @@ def _step_frame(
     """A row for the tree, and one for each edge that was tried."""
     import pandas as pd
 
-    rows: list[dict[str, object]] = [{"edges": 0, "score": start.score, "kept": True}]
+    nothing = dict.fromkeys(("target", "source", "other_source"), "")
+    rows: list[dict[str, object]] = [{"edges": 0, "score": start.score, "kept": True, **nothing}]
     for number, step in enumerate(steps, 1):
         best = step.best
         first, second = _nearest(names, best.fit, best.new)
