@@ -6,6 +6,7 @@ from pyphylo.plot._save import save_figure
 from pyphylo.plot._sensitivity import sensitivity_figure
 from pyphylo.plot._surface import plot_surface, surface_figure
 from pyphylo.plot._trajectory import plot_trajectory, trajectory_figure
+from pyphylo.plot._trajectory_map import plot_trajectory_map, trajectory_map_figure
 from pyphylo.plot._tree import plot_tree, tree_figure
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "plot_heatmap",
     "plot_surface",
     "plot_trajectory",
+    "plot_trajectory_map",
     "plot_tree",
     "save_figure",
     "sensitivity_figure",
     "surface_figure",
     "trajectory_figure",
+    "trajectory_map_figure",
     "tree_figure",
 ]

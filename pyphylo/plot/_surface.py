@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 __all__ = ["plot_surface", "surface_figure"]
 
 _MAP = "viridis_r"
 _WIDTH, _HEIGHT = 380.0, 280.0
 _SIZE = 9.0
+_EDGE = 0.03
+"""Of the axes: labels nearer to an edge are left out."""
 _STRONG = "#D55E00"
 _COLUMNS = ("genes", "probes", "error")
 
@@ -79,7 +82,11 @@ def plot_surface(
     thin = [level for level in levels if strong is None or not math.isclose(level, strong)]
     if thin:
         lines = ax.contour(probes, genes, error, levels=thin, colors=INK, linewidths=0.6)
-        ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+        for text in ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK):
+            text.set_bbox(box)
+            if not _inside(ax, text):
+                text.remove()
     if strong is not None:
         line = ax.contour(probes, genes, error, levels=[strong], colors=_STRONG, linewidths=2)
         box = {"facecolor": "white", "edgecolor": _STRONG, "linewidth": 0.8, "pad": 1.5}
@@ -105,6 +112,12 @@ def surface_figure(
     """A figure with the surface on it; see `plot_surface`."""
     ax = plot_surface(surface, wanted=wanted, title=title)
     return ax.figure  # type: ignore[return-value]  # made by new_axes, so no subfigure
+
+
+def _inside(ax: Axes, text: Text) -> bool:
+    """Whether a label's middle is well inside the axes: at a corner it would be cut."""
+    x, y = ax.transAxes.inverted().transform(ax.transData.transform(text.get_position()))
+    return bool(_EDGE < x < 1 - _EDGE and _EDGE < y < 1 - _EDGE)
 
 
 def _levels(least: float, most: float) -> list[float]:
