@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -220,6 +221,16 @@ def test_the_graph_in_other_formats(merged):
     assert dot.count("style=dashed") == 2
     assert dot.count("->") == graph.number_of_edges()
     assert found.tree().n_tips == len(found.models)
+    edge = found.edges[0]
+    assert 0 < edge.since < edge.apart
+    weights = {(u, v): d.get("length") for u, v, d in graph.edges(data=True)}
+    (child,) = graph.successors(edge.node)
+    assert edge.since == weights[edge.node, child]
+    path = nx.Graph(graph)
+    path.remove_node(edge.node)
+    ways = nx.shortest_path(path, *edge.parents)
+    expected = sum(path.edges[u, v]["length"] for u, v in itertools.pairwise(ways))
+    assert edge.apart == pytest.approx(expected)
     clades = dict(zip(found.edges[0].sources, found.edges[0].clades, strict=True))
     assert a in clades[a]
     assert b in clades[b]

@@ -125,7 +125,8 @@ def _text(found: AdmixtureGraph, n_residuals: int) -> str:
         lines.append(
             f"{', '.join(edge.target)}: share of the place near {edge.sources[0]} "
             f"{share.estimate:.3f}, 95% limits {share.lower:.3f} to {share.upper:.3f}; the rest is "
-            f"from near {edge.sources[1]}"
+            f"from near {edge.sources[1]}; f2 of the two places {edge.apart:.4f}, drift since "
+            f"{edge.since:.4f}"
         )
         lines.extend(
             f"  or as well {', '.join(rival.target)}, from near {rival.sources[0]} and "
@@ -182,6 +183,8 @@ def _edge(edge: AdmixtureEdge) -> dict[str, Any]:
         "sources": edge.sources,
         "clades": edge.clades,
         "weight": {key: finite(value) for key, value in edge.weight._asdict().items()},
+        "apart": edge.apart,
+        "since": edge.since,
         "p": edge.p,
         "z": edge.z,
         "rivals": [rival._asdict() for rival in edge.rivals],

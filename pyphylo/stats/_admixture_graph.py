@@ -60,6 +60,11 @@ class AdmixtureEdge:
         The models that descend from each parent, without the target.
     weight : Interval
         The first parent's share, its error and limits.
+    apart : float
+        f2 between the two parents.
+    since : float
+        Drift since the mixture, all in all. A merge has little of it beside `apart`; where
+        there is more, the edge says no more than that some drift is shared.
     p : float
         Of the edge, tested on genes that did not choose it.
     z : tuple of float
@@ -75,6 +80,8 @@ class AdmixtureEdge:
     sources: tuple[str, str]
     clades: tuple[tuple[str, ...], tuple[str, ...]]
     weight: Interval
+    apart: float
+    since: float
     p: float
     z: tuple[float, float, float]
     rivals: tuple[Rival, ...]

@@ -282,6 +282,8 @@ def _edge(
     node, parents, share = _mixture(fit, step.best.new)
     se = float(share_se[fit.graph.mixed.index(node)])
     below = fit.graph.below()
+    lengths, shares = fit.lengths, fit.graph.shares(fit.weights)
+    below_it = [k for k, v in enumerate(fit.graph.branches) if fit.graph.parents[v] == (node,)]
     return AdmixtureEdge(
         node=node,
         parents=parents,
@@ -292,6 +294,8 @@ def _edge(
             tuple(names[row] for row in below[parents[1]] if row not in step.best.new),
         ),
         weight=Interval(share, se, max(share - reach * se, 0.0), min(share + reach * se, 1.0)),
+        apart=float((lengths * (shares[parents[0]] - shares[parents[1]]) ** 2).sum()),
+        since=float(lengths[below_it].sum()),
         p=step.support.p,
         z=step.support.z,
         rivals=rivals,
