@@ -129,10 +129,11 @@ def find_merge(
         after a merge hides it, and so does an absent parent. "merge": the model is
         nearer to mixtures of the leading pair than to those of any other pair.
         "partial return to the base": the same, the base being one of the pair.
-        "trained on between", of exact tables: a merge by the same tests, but what it has that no
-        mixture of the two gives is more than averages of weights have
-        (``geometric.kind``); where that is unclear it stays a merge, and ``reason``
-        says so. "undecided": it lies between models, but pairs cannot be told apart; they are
+        "trained on between", of exact tables: either of these by the same tests, but what it
+        has that no mixture of the two gives is more than averages of weights have
+        (``geometric.kind``): one of the two was trained on, or it is a relative of theirs.
+        Where that is unclear the outcome stays, and ``reason`` says so.
+        "undecided": it lies between models, but pairs cannot be told apart; they are
         in ``rivals``.
 
     Raises
@@ -186,7 +187,7 @@ def find_merge(
     parents = panel.models[first], panel.models[second]
     outcome = _outcome(base_row, a, b, leader, race.tied)
     geometric = geometric_fit(table, model, *parents) if is_exact(table) else None
-    if outcome == "merge" and geometric is not None and geometric.kind == "trained on":
+    if outcome != "undecided" and geometric is not None and geometric.kind == "trained on":
         outcome = "trained on between"
     rivals = tuple(_pair(panel, a, b, k) for k in race.tied)
     three = panel
@@ -298,20 +299,24 @@ def _reason(
     geometric: GeometricFit | None,
 ) -> str:
     first, second = parents
-    place = f"{model!r} lies between {first!r} and {second!r}, nearer than to any other pair"
-    if outcome == "merge" and geometric is not None and geometric.kind == "unclear":
-        return f"{place}; averaged or trained on, its residual ({geometric.own:.2f}) leaves open"
+    place = f"{model!r} lies between {first!r} and {second!r}"
+    if outcome in ("merge", "trained on between"):
+        place += ", nearer than to any other pair"
+    if outcome == "partial return to the base":
+        place = f"{model!r} lies between {first!r} and the base, {second!r}"
     if outcome == "trained on between" and geometric is not None:
         return (
             f"{place}, but has more of its own ({geometric.own:.2f} of what a mixture varies) "
             "than averages of weights have"
         )
-    if outcome == "merge":
+    if outcome != "undecided":
+        if geometric is not None and geometric.kind == "unclear":
+            return (
+                f"{place}; averaged or trained on, its residual ({geometric.own:.2f}) leaves open"
+            )
         return place
-    if outcome == "undecided":
-        also = some_names([f"{i!r} and {j!r}" for i, j in rivals])
-        return f"{model!r} lies between models, {first!r} and {second!r}, or as well {also}"
-    return f"{model!r} lies between {first!r} and the base, {second!r}"
+    also = some_names([f"{i!r} and {j!r}" for i, j in rivals])
+    return f"{model!r} lies between models, {first!r} and {second!r}, or as well {also}"
 
 
 def _pair(panel: F2Panel, a: NDArray[np.int64], b: NDArray[np.int64], k: int) -> tuple[str, str]:
