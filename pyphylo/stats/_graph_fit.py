@@ -67,10 +67,6 @@ class Metric:
         places = pair_places(rows, len(self.rows))
         return Metric(rows, self.f2[places], self.se[places], 1.0, np.zeros((len(places), 0)))
 
-    def with_f2(self, f2: _Floats) -> Metric:
-        """The same covariance around other f2."""
-        return Metric(self.rows, f2, self.se, self.rho, self._p)
-
     def halves(self, x: _Floats) -> tuple[_Floats, _Floats]:
         """Two parts of x: x^T Sigma^-1 y is the first's product less the second's."""
         scaled = (x.T / self.se).T / np.sqrt(self.rho)

@@ -23,10 +23,9 @@ from pyphylo.stats._graph_fit import Fit, Metric
 from pyphylo.stats._graph_residuals import pair_residuals, worst_residuals
 from pyphylo.stats._graph_search import Candidate, Search, Target
 from pyphylo.stats._graph_support import (
-    SHARE_BLOCKS,
+    REFITS,
     Support,
     errors,
-    share_errors,
     supported,
 )
 from pyphylo.stats._segments import Interval
@@ -237,8 +236,7 @@ def _result(
     n_threads: int,
 ) -> AdmixtureGraph:
     names = search.names
-    length_se, linear = errors(panel, metric, fit)
-    share_se = np.fmax(linear, share_errors(panel, metric, fit))
+    length_se, share_se = errors(panel, fit)
     reach = _reach(len(panel.sizes), confidence)
     found = tuple(
         _edge(names, fit, step, share_se, reach, _rivals(metric, names, step, alpha))
@@ -267,7 +265,7 @@ def _result(
 def _reach(blocks: int, confidence: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(min(blocks, SHARE_BLOCKS) - 1, (1 + confidence) / 2))
+    return float(stdtrit(min(blocks, REFITS) - 1, (1 + confidence) / 2))
 
 
 def _edge(
