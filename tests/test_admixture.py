@@ -163,13 +163,35 @@ def test_a_tree_is_left_a_tree():
     assert claimed < 4
 
 
+def test_weights_are_those_of_the_base():
+    made, _ = world(5, 0, 3, n_genes=20)
+    table, names = made.table, made.tree.tips
+    weighted = F2Source(table, "pooled", base="base").panel(names, None, 1)
+    frame = table.to_frame()
+    frame["p"] = frame["count"] / 32
+    wide = frame.pivot_table(
+        index=["gene", "allele"], columns="model", values="p", fill_value=0.0, observed=True
+    )
+    w = 1 / (wide["base"] + 0.01)
+    a, b = names[0], names[1]
+    noise = (wide[[a, b]] * (1 - wide[[a, b]]) / 31).sum(axis=1)
+    terms = w * ((wide[a] - wide[b]) ** 2 - noise)
+    expected = terms.groupby(level="gene", observed=True).sum()[list(table.genes)]
+    np.testing.assert_allclose(weighted.blocks_of(0, 1), expected, rtol=1e-9)
+    # Where there is a base its weights are the default.
+    default = pp.fit_admixture(table, base="base", edges=0)
+    named = pp.fit_admixture(table, base="base", edges=0, weighting="base")
+    assert default.score == named.score
+    assert default.score != pp.fit_admixture(table, base="base", edges=0, weighting="plain").score
+
+
 def test_what_descends_from_a_mixture_is_a_clade_below_it():
     text = (
         "(base:0.003,(((a:0.05,(x:0.08,y:0.1)m:0.05):0.2,e:0.2):0.1,"
         "((b:0.1,c:0.1):0.2,(d:0.2,f:0.2):0.1):0.1):0.003);"
     )
     tree = pp.Tree.from_newick(text)
-    made = pp.simulate.simulate_on_tree(tree, 128, 32, admixture={"m": ("b", 0.4)}, seed=1)
+    made = pp.simulate.simulate_on_tree(tree, 128, 32, admixture={"m": ("b", 0.45)}, seed=3)
     found = pp.fit_admixture(made.table, base="base", edges=1)
     assert found.edges[0].target == ("x", "y")
     assert set(found.edges[0].sources) == {"a", "b"}
@@ -294,6 +316,8 @@ def test_what_cannot_be_fitted_is_refused():
         ("must be a Tree", {"tree": "(a,b);"}),
         ("the tree has no 'm7'", {"tree": pp.Tree(names[:7], [7] * 7 + [-1]), "models": names}),
         ("needs probabilities", {"weighting": "root"}),
+        ("unknown weighting", {"weighting": "none"}),
+        ("name it", {"weighting": "base"}),
     ):
         with pytest.raises(pp.InputError, match=match):
             quiet(pp.fit_admixture, table, **options)

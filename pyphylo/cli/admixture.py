@@ -48,10 +48,9 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="default 0.05")
     parser.add_argument(
         "--weighting",
-        choices=("plain", "pooled", "root"),
-        default="plain",
-        help="of alleles: plain (default); the others' f2 do not add up along a tree, which finds "
-        "edges where there are none",
+        choices=("base", "plain", "pooled", "root"),
+        help="of alleles: by 1 / (p + 0.01) in the base (default where there is one), or plain; "
+        "the others' f2 do not add up along a tree, which finds edges where there are none",
     )
     parser.add_argument(
         "--blocks", type=positive, metavar="N", help="of genes (default: one a gene, at most 128)"

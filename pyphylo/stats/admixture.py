@@ -63,7 +63,7 @@ def fit_admixture(
     edges: int = 3,
     alpha: float = 0.05,
     confidence: float = 0.95,
-    weighting: str = "plain",
+    weighting: str | None = None,
     blocks: int | None = None,
     n_threads: int = 0,
 ) -> AdmixtureGraph:
@@ -87,9 +87,13 @@ def fit_admixture(
         Level of the test that each of them has to pass; the first that does not ends the search.
     confidence : float
         Of the shares' limits.
-    weighting, blocks, n_threads
-        As in `f2`, but "plain" by default: f2 with weights that depend on the data does not add
-        up along a tree, and edges are then found where there are none.
+    weighting : {"base", "plain", "pooled", "root"}, optional
+        "base", the default where there is one: an allele counts 1 / (p + 0.01), p being its
+        frequency in the base. Otherwise "plain". Weights that depend on the other models, as
+        "pooled" ones do, and roots make f2 that does not add up along a tree: edges are
+        found where there are none.
+    blocks, n_threads
+        As in `f2`.
 
     Returns
     -------
@@ -144,7 +148,7 @@ def fit_admixture(
     check_level(confidence, "confidence")
     n_threads = whole_number(n_threads, "n_threads", 0)
     tree, names = _panel_of(table, tree, models, base, edges)
-    source = F2Source(table, weighting)
+    source = _source(table, weighting, base)
     panel = source.panel(names, blocks, n_threads)
     if len(panel.sizes) < _LEAST_BLOCKS:
         raise InputError(
@@ -204,6 +208,16 @@ def _panel_of(
         if base is not None:
             tree = tree.root_at(tip=base)
     return tree, names
+
+
+def _source(table: AlleleTable, weighting: str | None, base: str | None) -> F2Source:
+    if weighting is None:
+        weighting = "plain" if base is None else "base"
+    if weighting != "base":
+        return F2Source(table, weighting, 3)
+    if base is None:
+        raise InputError('weighting="base" weights alleles by their frequency in base=: name it')
+    return F2Source(table, "pooled", 3, base)
 
 
 def _steps(panel: F2Panel, search: Search, start: Fit, edges: int, alpha: float) -> list[_Step]:
