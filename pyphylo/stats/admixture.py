@@ -43,7 +43,7 @@ MOST_EDGES = 3
 _MOST_MODELS = 60
 _LEAST_MODELS = 5
 _LEAST_BLOCKS = 16
-"""Blocks of genes: four to try what the other twelve chose."""
+"""Of genes: six choose the first contrast, and three at a time try what was chosen."""
 
 
 class _Step(NamedTuple):
@@ -119,16 +119,17 @@ def fit_admixture(
     and put back below all pairs of branches: at first to its mean f2 from the others alone, then
     the best of all clades to all of f2.
 
-    The edge is tested on genes that did not choose it. On three quarters of the genes the best
-    edge is sought, whichever it is, and the contrast of f2 formed that tells it
-    from each of three graphs: that without it, and the two with either of its sources alone.
-    The contrast is orthogonal to all that the rejected graph can fit, so its mean is 0 if that
-    graph is right; it is evaluated on the other quarter. All four quarters together are tested by
-    Student's t over blocks. p is the largest of the three.
+    The edge is tested on genes that did not choose it. On two fifths of the genes the best edge
+    is sought, whichever it is, and the contrast of f2 formed that tells it from each of three
+    graphs: that without it, and the two with either of its sources alone. The contrast is
+    orthogonal to all that the rejected graph can fit, so its mean is 0 if that graph is right; it
+    is evaluated on the third fifth. So are those chosen on three fifths on the fourth, and on
+    four on the last. All three together are tested by Student's t over blocks. p is the largest
+    of the three graphs'.
 
     Patterson et al. (2012) Genetics 192:1065; Pickrell & Pritchard (2012) PLoS Genet.
-    8:e1002967. For n models and k edges, O(n) fits of O(n^2) f2 to O(n) lengths a step,
-    four times over for the test: 12 models take 1 s an edge, 50 about a minute.
+    8:e1002967. For n models, O(n) fits of O(n^2) f2 to O(n) lengths an edge, four times over for
+    the test: 12 models take some seconds an edge, 50 about a minute.
 
     Examples
     --------
