@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pyphylo.similarity import SimilarityMatrix as SimilarityMatrix
     from pyphylo.similarity import nei_similarity as nei_similarity
     from pyphylo.stats._sensitivity import sensitivity as sensitivity
+    from pyphylo.stats.admixture import fit_admixture as fit_admixture
     from pyphylo.stats.distilled import find_teacher as find_teacher
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
@@ -113,6 +114,7 @@ _LAZY = {
     "f3": "pyphylo.stats.fstatistics",
     "f4": "pyphylo.stats.fstatistics",
     "find_merge": "pyphylo.stats.merge",
+    "fit_admixture": "pyphylo.stats.admixture",
     "find_teacher": "pyphylo.stats.distilled",
     "cached_table": "pyphylo._table_cache",
     "genetic_distance": "pyphylo.indices",

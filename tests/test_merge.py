@@ -11,6 +11,8 @@ from drawn_tables import drawn_table, quiet
 from scipy.optimize import minimize_scalar
 
 import pyphylo as pp
+from pyphylo.simulate._draws import Draws
+from pyphylo.simulate._populations import drift_step
 from pyphylo.stats._blends import geometric_fit
 from pyphylo.stats._f_panel import F2Source
 from pyphylo.stats._many_tests import adjusted_below_zero, benjamini_hochberg, holm
@@ -126,6 +128,59 @@ def test_exact_tables_tell_how_the_blend_was_made():
     found = pp.find_merge(table, "arithmetic", candidates=[world.a, world.b], weighting="root")
     assert found.outcome == "merge"
     assert found.geometric == geometric_fit(table, "arithmetic", *found.parents)
+
+
+def test_what_was_trained_on_is_told_from_a_blend():
+    """A drifts all the way as it is drawn to B; a blend does not, whatever its share."""
+    outcomes, blends = [], []
+    for seed in range(6):
+        world = World(seed, n_candidates=8, drift=(0.1, 0.3))
+        a, b = world.p[world.a], world.p[world.b]
+        x = a
+        for step in range(8):
+            x = drift_step(0.94 * x + 0.06 * b, 0.15, Draws(seed, "trained", step, 0))
+        world.p["trained"] = x
+        for share in (0.5, 0.3):
+            blend = np.maximum(a, 1e-5) ** share * np.maximum(b, 1e-5) ** (1 - share)
+            world.p[f"blend{share}"] = blend / blend.sum(axis=1, keepdims=True)
+        table = world.exact()
+        outcomes.append(geometric_fit(table, "trained", world.a, world.b).kind)
+        for share in (0.5, 0.3):
+            fit = geometric_fit(table, f"blend{share}", world.a, world.b)
+            blends.append(fit.kind)
+            # Exactly a geometric mixture, but for what the table leaves out.
+            assert fit.own < 0.1
+    assert set(blends) == {"blend"}
+    assert outcomes.count("trained on") >= 4
+    assert "blend" not in outcomes
+
+
+def test_the_verdict_heeds_the_residual(monkeypatch):
+    world = merged(5)
+    table = world.exact()
+    found = pp.find_merge(table, "M", base=world.base, weighting="root")
+    assert (found.outcome, found.geometric.kind) == ("merge", "blend")
+    own = found.geometric.own
+    # The same model, judged as if averages had less of their own than it has.
+    monkeypatch.setattr("pyphylo.stats._blends.OWN", own / 2)
+    monkeypatch.setattr("pyphylo.stats._blends.BLEND", own / 4)
+    stricter = pp.find_merge(table, "M", base=world.base, weighting="root")
+    assert stricter.outcome == "trained on between"
+    assert "of its own" in stricter.reason
+    assert set(stricter.parents) == set(found.parents)
+    monkeypatch.setattr("pyphylo.stats._blends.OWN", own * 2)
+    open_still = pp.find_merge(table, "M", base=world.base, weighting="root")
+    assert open_still.outcome == "merge"
+    assert open_still.geometric.kind == "unclear"
+    assert "leaves open" in open_still.reason
+
+
+def test_a_share_near_0_tells_nothing_of_a_blend():
+    world = World(6)
+    world.p["M"] = world.blend({world.a: 0.99, world.b: 0.01})
+    fit = geometric_fit(world.exact(), "M", world.a, world.b)
+    assert np.isnan(fit.own)
+    assert fit.kind == "unclear"
 
 
 def test_the_distance_is_that_of_the_nearest_mixture():

@@ -31,6 +31,7 @@ _COMMANDS = {
     "same": "same",
     "merge": "merge",
     "distilled": "distilled",
+    "admixture": "admixture",
     "trajectory": "trajectory",
     "sensitivity": "sensitivity",
     "bench": "bench",

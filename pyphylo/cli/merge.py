@@ -24,8 +24,8 @@ def add_parser(commands: Any, name: str) -> None:
         help="whether a model lies between two others, as a merge does",
         description="f3 of a model over all pairs of candidates, with errors from leaving out "
         "genes: does it lie between two of them, which, and at what share? Ends in 'merge', "
-        "'partial return to the base', 'none' or 'undecided'. 'none' refutes nothing: a parent may "
-        "be absent, or drift since may hide it.",
+        "'partial return to the base', 'trained on between' (exact tables), 'none' or 'undecided'. "
+        "'none' refutes nothing: a parent may be absent, or drift since may hide it.",
         epilog="example: pyphylo merge my-blend --store store --base base-model",
     )
     parser.add_argument(
@@ -79,6 +79,7 @@ def _text(found: Merge, n_pairs: int) -> str:
             f"divergence from mixtures, nats a gene: geometric {fit.residual:.4f}, arithmetic "
             f"{fit.arithmetic_residual:.4f}; from the nearer parent {fit.to_parents:.4f}"
         )
+        lines.append(f"of its own: {fit.own:.2f} +- {fit.own_se:.2f} ({fit.kind})")
     shown = found.pairs.head(n_pairs)
     rows = [
         [f"{row.a} + {row.b}", f"{row.estimate:.5f}", f"{row.se:.5f}", f"{row.z:.2f}",
@@ -106,7 +107,12 @@ def _data(found: Merge, n_pairs: int) -> dict[str, Any]:
         "contrast_se": finite(found.contrast_se),
         "contrast_p": finite(found.contrast_p),
         "rivals": found.rivals,
-        "geometric": None if fit is None else asdict(fit),
+        "geometric": None
+        if fit is None
+        else {
+            **{key: finite(value) for key, value in asdict(fit).items()},
+            "kind": fit.kind,
+        },
         "genes": found.genes,
         "blocks": found.blocks,
         "pairs": records(found.pairs.head(n_pairs)),

@@ -17,9 +17,12 @@ from pyphylo.cli._common import (
 )
 from pyphylo.cli._model import finite, rule_of
 from pyphylo.cli._tables import aligned
+from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pyphylo.alleles import AlleleTable
 
 __all__ = ["add_parser"]
 
@@ -49,6 +52,11 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("-o", "--output", metavar="CSV", help="all numbers; pictures beside it")
     parser.add_argument("--no-pictures", action="store_true", help="write the numbers alone")
     parser.add_argument(
+        "--map",
+        action="store_true",
+        help="with -o: the run's path over a map of all models of the store, too (run-map.svg)",
+    )
+    parser.add_argument(
         "--estimator", choices=("unbiased", "plugin"), default="unbiased", help="default unbiased"
     )
     parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")
@@ -63,7 +71,9 @@ def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo.stats.trajectories import trajectory
 
     target = None if args.output is None else existing_parent(args.output)
-    pictures = [] if target is None or args.no_pictures else _pictures(target)
+    if args.map and (target is None or args.no_pictures):
+        raise InputError("--map draws a picture: give -o, without --no-pictures")
+    pictures = [] if target is None or args.no_pictures else _pictures(target, args.map)
     check_outputs([*([] if target is None else [target]), *pictures], [args.store])
     given = args.checkpoints
     table = table_at(args.store, rule_of(args))
@@ -86,13 +96,36 @@ def _run(args: argparse.Namespace) -> Outcome:
     text = _text(frame)
     if target is not None:
         files = _written(frame, target, pictures)
+        if args.map:
+            _draw_map(table, frame, target, args.estimator, args.threads)
         data["files"] = [str(path) for path in files]
         text += f"\n{file_lines(files)}"
     return Outcome(text, data)
 
 
-def _pictures(target: Path) -> list[Path]:
-    return [target.with_suffix(f".{name}") for name in ("svg", "png")]
+def _pictures(target: Path, with_map: bool) -> list[Path]:
+    stems = [target.with_suffix(""), *([_map_stem(target)] if with_map else [])]
+    return [stem.with_name(f"{stem.name}.{name}") for stem in stems for name in ("svg", "png")]
+
+
+def _map_stem(target: Path) -> Path:
+    return target.with_name(f"{target.stem}-map")
+
+
+def _draw_map(
+    table: AlleleTable, frame: pd.DataFrame, target: Path, estimator: str, threads: int
+) -> None:
+    """The run's path among all models of the table."""
+    from pyphylo.distance import nei_distance
+    from pyphylo.plot import save_figure, trajectory_map_figure
+
+    once = frame.drop_duplicates("checkpoint")
+    fig = trajectory_map_figure(
+        nei_distance(table, estimator=estimator, n_threads=threads),
+        once["checkpoint"].tolist(),
+        steps=once["step"].tolist(),
+    )
+    save_figure(fig, _map_stem(target))
 
 
 def _written(frame: pd.DataFrame, target: Path, pictures: list[Path]) -> list[Path]:

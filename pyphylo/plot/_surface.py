@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 __all__ = ["plot_surface", "surface_figure"]
 
 _MAP = "viridis_r"
 _WIDTH, _HEIGHT = 380.0, 280.0
 _SIZE = 9.0
+_EDGE = 0.03
+"""Of the axes: labels nearer to an edge are left out."""
+_STRONG = "#D55E00"
 _COLUMNS = ("genes", "probes", "error")
 
 
@@ -72,10 +77,22 @@ def plot_surface(
     levels = _levels(float(error.min()), float(error.max()))
     fill = np.geomspace(error.min(), error.max() * (1 + 1e-9) + 1e-300, 64)
     ax.contourf(probes, genes, np.log(error), levels=np.log(fill), cmap=_MAP)
-    lines = ax.contour(probes, genes, error, levels=levels, colors=INK, linewidths=0.6)
-    ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK)
-    if wanted is not None and error.min() < wanted < error.max():
-        ax.contour(probes, genes, error, levels=[wanted], colors="#D55E00", linewidths=2)
+    strong = wanted if wanted is not None and error.min() < wanted < error.max() else None
+    # A thin line under the strong one would have its label crossed out.
+    thin = [level for level in levels if strong is None or not math.isclose(level, strong)]
+    if thin:
+        lines = ax.contour(probes, genes, error, levels=thin, colors=INK, linewidths=0.6)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+        for text in ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK):
+            text.set_bbox(box)
+            if not _inside(ax, text):
+                text.remove()
+    if strong is not None:
+        line = ax.contour(probes, genes, error, levels=[strong], colors=_STRONG, linewidths=2)
+        box = {"facecolor": "white", "edgecolor": _STRONG, "linewidth": 0.8, "pad": 1.5}
+        for text in ax.clabel(line, fmt="%g", fontsize=_SIZE - 1, colors=INK, inline_spacing=2):
+            text.set_bbox(box)
+            text.set_zorder(4)
     ax.set_xticks(probes, [f"{n:g}" for n in probes], fontproperties=font(_SIZE))
     ax.set_yticks(genes, [f"{g:g}" for g in genes], fontproperties=font(_SIZE))
     ax.minorticks_off()
@@ -95,6 +112,12 @@ def surface_figure(
     """A figure with the surface on it; see `plot_surface`."""
     ax = plot_surface(surface, wanted=wanted, title=title)
     return ax.figure  # type: ignore[return-value]  # made by new_axes, so no subfigure
+
+
+def _inside(ax: Axes, text: Text) -> bool:
+    """Whether a label's middle is well inside the axes: at a corner it would be cut."""
+    x, y = ax.transAxes.inverted().transform(ax.transData.transform(text.get_position()))
+    return bool(_EDGE < x < 1 - _EDGE and _EDGE < y < 1 - _EDGE)
 
 
 def _levels(least: float, most: float) -> list[float]:

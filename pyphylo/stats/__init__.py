@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyphylo.stats._sensitivity import sensitivity as sensitivity
+    from pyphylo.stats.admixture import fit_admixture as fit_admixture
     from pyphylo.stats.distilled import find_teacher as find_teacher
     from pyphylo.stats.fstatistics import f2 as f2
     from pyphylo.stats.fstatistics import f3 as f3
@@ -42,6 +43,7 @@ _LAZY = {
     "f4": "pyphylo.stats.fstatistics",
     "find_merge": "pyphylo.stats.merge",
     "find_teacher": "pyphylo.stats.distilled",
+    "fit_admixture": "pyphylo.stats.admixture",
     "gene_information": "pyphylo.stats.gene_information",
     "plan_sampling": "pyphylo.stats.planning",
     "same_model": "pyphylo.stats.same",

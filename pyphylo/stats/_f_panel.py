@@ -184,6 +184,8 @@ class F2Source:
     weighting : {"pooled", "plain", "root"}
     stacklevel : int
         Of warnings, from the caller's caller on.
+    base : str, optional
+        Under "pooled": frequencies are this model's alone.
 
     Raises
     ------
@@ -192,7 +194,9 @@ class F2Source:
         exact; models are named.
     """
 
-    def __init__(self, table: AlleleTable, weighting: str, stacklevel: int = 2) -> None:
+    def __init__(
+        self, table: AlleleTable, weighting: str, stacklevel: int = 2, base: str | None = None
+    ) -> None:
         if not hasattr(table, "_core"):
             raise InputError(f"f-statistics need an AlleleTable, not {type(table).__name__}")
         if weighting not in WEIGHTINGS:
@@ -207,18 +211,27 @@ class F2Source:
         self._gene = _gene_of_columns(self._core)[self._core.columns]
         self.present: NDArray[np.bool_] = np.zeros((len(table.models), len(table.genes)), bool)
         self.present[self._model, self._gene] = True
-        self._weights = self._pooled() if weighting == "pooled" else np.ones(self._core.n_columns)
+        of = slice(None) if base is None else self._model == rows_of(table, [base])[0]
+        self._weights = self._pooled(of) if weighting == "pooled" else np.ones(self._core.n_columns)
 
-    def _pooled(self) -> NDArray[np.float64]:
-        """1 / (p + 0.01), p being an allele's mean frequency over the models with its gene."""
+    def _pooled(self, of: slice | NDArray[np.bool_]) -> NDArray[np.float64]:
+        """1 / (p + 0.01), p being an allele's mean frequency over the models with its gene.
+
+        Parameters
+        ----------
+        of : slice or ndarray of bool
+            The entries that count.
+        """
         core = self._core
         values = core.entry_values()
         if not core.probabilities.size or core.counts.any():
             cell = self._model * core.n_genes + self._gene
             n = np.bincount(cell, core.counts, core.n_models * core.n_genes)[cell]
             values = np.divide(values, n, out=values.copy(), where=n > 0)
-        sums = np.bincount(core.columns, values, core.n_columns)
-        holders = self.present.sum(axis=0)[_gene_of_columns(core)]
+        sums = np.bincount(core.columns[of], values[of], core.n_columns)
+        here = np.zeros_like(self.present)
+        here[self._model[of], self._gene[of]] = True
+        holders = here.sum(axis=0)[_gene_of_columns(core)]
         weights: NDArray[np.float64] = 1 / (sums / np.maximum(holders, 1) + _POOLED_FLOOR)
         return weights
 

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MERGE_OUTCOMES", "Merge", "check_level", "find_merge"]
 
-MERGE_OUTCOMES = ("merge", "partial return to the base", "none", "undecided")
+MERGE_OUTCOMES = (
+    "merge",
+    "partial return to the base",
+    "trained on between",
+    "none",
+    "undecided",
+)
 _RIVALS = 512
 """Pairs, the nearest ones, that the leading pair is told apart from."""
 
@@ -41,7 +47,7 @@ class Merge:
     Attributes
     ----------
     model : str
-    outcome : {"merge", "partial return to the base", "none", "undecided"}
+    outcome : {"merge", "partial return to the base", "trained on between", "none", "undecided"}
     reason : str
         The outcome in a sentence.
     parents : tuple of str, or None
@@ -123,6 +129,10 @@ def find_merge(
         after a merge hides it, and so does an absent parent. "merge": the model is
         nearer to mixtures of the leading pair than to those of any other pair.
         "partial return to the base": the same, the base being one of the pair.
+        "trained on between", of exact tables: either of these by the same tests, but what it
+        has that no mixture of the two gives is more than averages of weights have
+        (``geometric.kind``): one of the two was trained on, or it is a relative of theirs.
+        Where that is unclear the outcome stays, and ``reason`` says so.
         "undecided": it lies between models, but pairs cannot be told apart; they are
         in ``rivals``.
 
@@ -176,6 +186,9 @@ def find_merge(
         first, second = second, first
     parents = panel.models[first], panel.models[second]
     outcome = _outcome(base_row, a, b, leader, race.tied)
+    geometric = geometric_fit(table, model, *parents) if is_exact(table) else None
+    if outcome != "undecided" and geometric is not None and geometric.kind == "trained on":
+        outcome = "trained on between"
     rivals = tuple(_pair(panel, a, b, k) for k in race.tied)
     three = panel
     if weighting != "plain":
@@ -184,7 +197,7 @@ def find_merge(
     return Merge(
         model,
         outcome,
-        _reason(model, outcome, parents, rivals),
+        _reason(model, outcome, parents, rivals, geometric),
         float(p[leader]),
         pairs,
         *size,
@@ -195,7 +208,7 @@ def find_merge(
         contrast_se=race.se,
         contrast_p=race.p,
         rivals=rivals,
-        geometric=geometric_fit(table, model, *parents) if is_exact(table) else None,
+        geometric=geometric,
     )
 
 
@@ -279,15 +292,31 @@ def _outcome(
 
 
 def _reason(
-    model: str, outcome: str, parents: tuple[str, str], rivals: tuple[tuple[str, str], ...]
+    model: str,
+    outcome: str,
+    parents: tuple[str, str],
+    rivals: tuple[tuple[str, str], ...],
+    geometric: GeometricFit | None,
 ) -> str:
     first, second = parents
-    if outcome == "merge":
-        return f"{model!r} lies between {first!r} and {second!r}, nearer than to any other pair"
-    if outcome == "undecided":
-        also = some_names([f"{i!r} and {j!r}" for i, j in rivals])
-        return f"{model!r} lies between models, {first!r} and {second!r}, or as well {also}"
-    return f"{model!r} lies between {first!r} and the base, {second!r}"
+    place = f"{model!r} lies between {first!r} and {second!r}"
+    if outcome in ("merge", "trained on between"):
+        place += ", nearer than to any other pair"
+    if outcome == "partial return to the base":
+        place = f"{model!r} lies between {first!r} and the base, {second!r}"
+    if outcome == "trained on between" and geometric is not None:
+        return (
+            f"{place}, but has more of its own ({geometric.own:.2f} of what a mixture varies) "
+            "than averages of weights have"
+        )
+    if outcome != "undecided":
+        if geometric is not None and geometric.kind == "unclear":
+            return (
+                f"{place}; averaged or trained on, its residual ({geometric.own:.2f}) leaves open"
+            )
+        return place
+    also = some_names([f"{i!r} and {j!r}" for i, j in rivals])
+    return f"{model!r} lies between models, {first!r} and {second!r}, or as well {also}"
 
 
 def _pair(panel: F2Panel, a: NDArray[np.int64], b: NDArray[np.int64], k: int) -> tuple[str, str]:
