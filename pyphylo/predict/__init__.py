@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyphylo.predict.evaluate import cross_validate_scores as cross_validate_scores
     from pyphylo.predict.groups import clade_groups as clade_groups
     from pyphylo.predict.groups import near_duplicates as near_duplicates
+    from pyphylo.predict.measuring import measure_next as measure_next
     from pyphylo.predict.metrics import score_metrics as score_metrics
     from pyphylo.predict.reference import ReferenceRegressor as ReferenceRegressor
 
@@ -20,6 +21,7 @@ _LAZY = {
     "ReferenceRegressor": "pyphylo.predict.reference",
     "clade_groups": "pyphylo.predict.groups",
     "cross_validate_scores": "pyphylo.predict.evaluate",
+    "measure_next": "pyphylo.predict.measuring",
     "near_duplicates": "pyphylo.predict.groups",
     "score_metrics": "pyphylo.predict.metrics",
 }

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from pyphylo.errors import InputError
-from pyphylo.predict._affinity import checked_matrix, distances_of, refuse_outside
+from pyphylo.predict._affinity import checked_matrix, near_and_far, refuse_outside, scale_of
 from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Panel, fit_average
 from pyphylo.predict._intervals import conformal_radius, held_out_line, line
@@ -23,9 +23,6 @@ __all__ = ["BenchmarkRegressor"]
 _LINKS = ("logit", "identity")
 _EDGE = 0.01
 """Scores nearer to 0 or 1 than this count as this far from it before the logit."""
-
-_FAR = 2.0
-"""Distances whose median exceeds this are not Nei's: exp(-D) would leave nothing of them."""
 
 _CLADE_HEIGHT = 0.5
 """Where no groups are given: models within this distance are left out together."""
@@ -74,6 +71,10 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     held_out_ : ndarray of shape (n_models, n_benchmarks)
         The same on the scale of scores, straightened by the line of the other folds
         (which were themselves predicted with this one at hand).
+    residuals_ : ndarray of shape (n_scored, n_benchmarks)
+        Scores less what is said of them so, on the link's scale, of models with a score.
+    folds_ : ndarray of int, shape (n_models,)
+        The inner fold of each model; -1 where it has no score.
     n_features_in_ : int
 
     Notes
@@ -149,14 +150,15 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         random = check_random_state(self.random_state)
         scored = np.flatnonzero(~np.isnan(scores).all(axis=1))
         self.landmarks_ = _drawn(scored, self.max_landmarks, random)
-        median = float(np.median(X[:, self.landmarks_])) if self.affinity == "distance" else 0.0
-        self.unit_ = max(1.0, median / _FAR)
+        self.unit_ = scale_of(X[:, self.landmarks_], self.affinity)
         self._covariates = Covariates(covariates, len(X))
         panel = self._panel(X, covariates)
         panel = panel.take(scored, np.arange(len(self.landmarks_)))
         targets = self._to_link(scores[scored])
         own = np.searchsorted(scored, self.landmarks_)
         folds = self._folds(panel, own, None if groups is None else np.asarray(groups), scored)
+        self.folds_ = np.full(len(X), -1, dtype=np.intp)
+        self.folds_[scored] = folds
         held_out = self._choose(panel, own, targets, folds, random)
         self._average = fit_average(
             panel,
@@ -183,7 +185,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         -------
         ndarray of shape (n_new,) or (n_new, n_benchmarks), as y in `fit`
         """
-        return self._shaped(self._from_link(self._on_link(X, covariates)))
+        return self._shaped(self._from_link(self.link_values(X, covariates)))
 
     def predict_interval(
         self, X: ArrayLike, covariates: ArrayLike | None = None, *, level: float = 0.9
@@ -195,8 +197,8 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not 0 < level < 1:
             raise InputError(f"level must lie between 0 and 1, not {level!r}")
-        middle = self._on_link(X, covariates)
-        radius = np.array([conformal_radius(r, level) for r in self._residuals.T])
+        middle = self.link_values(X, covariates)
+        radius = np.array([conformal_radius(r, level) for r in self.residuals_.T])
         return (
             self._shaped(self._from_link(middle - radius)),
             self._shaped(self._from_link(middle + radius)),
@@ -219,9 +221,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _panel(self, X: NDArray[np.float64], covariates: ArrayLike | None) -> Panel:
         """What the five regressions read of X, rows against the landmarks."""
-        columns = X[:, self.landmarks_]
-        near = columns if self.affinity == "similarity" else np.exp(-columns / self.unit_)
-        far = distances_of(columns, self.affinity)
+        near, far = near_and_far(X[:, self.landmarks_], self.affinity, self.unit_)
         return Panel(far, near, self._covariates.columns(covariates, len(X)))
 
     def _folds(
@@ -297,13 +297,14 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         moved = np.column_stack(
             [held_out_line(x, t, folds) for x, t in zip(held_out.T, targets.T, strict=True)]
         )
-        self._residuals = targets - moved
+        self.residuals_ = targets - moved
         self.raw_held_out_ = np.full((n, targets.shape[1]), np.nan)
         self.raw_held_out_[scored] = held_out
         self.held_out_ = self.raw_held_out_.copy()
         self.held_out_[scored] = self._from_link(moved)
 
-    def _on_link(self, X: ArrayLike, covariates: ArrayLike | None) -> NDArray[np.float64]:
+    def link_values(self, X: ArrayLike, covariates: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Predictions on the link's scale (logits of scores), shape (n_new, n_benchmarks)."""
         check_is_fitted(self)
         X = checked_matrix(self, X, fitting=False)
         raw = self._average.predict(self._panel(X, covariates))[:, 0]

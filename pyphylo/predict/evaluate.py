@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.predict._affinity import distances_of
-from pyphylo.predict._inputs import aligned_numbers, matched_scores, parent_rows
+from pyphylo.predict._inputs import aligned_numbers, labelled, matched_scores, parent_rows
 from pyphylo.predict._intervals import conformal_radius
 from pyphylo.predict.baselines import BASELINES, Known, grouped_errors
 from pyphylo.predict.groups import group_names, join_groups, near_duplicates, pack_folds, some
 from pyphylo.predict.metrics import score_metrics
-from pyphylo.similarity import SimilarityMatrix
 
 __all__ = ["cross_validate_scores"]
 
@@ -106,7 +104,9 @@ def cross_validate_scores(
     -----
     Everything that is fitted or chosen, intervals included, sees the training fold only.
     """
-    ids, distances, affinity = _matrix(D)
+    ids, given, affinity = labelled(D)
+    values = given.astype(np.float64)
+    distances = distances_of(values, affinity)
     table = matched_scores(scores, ids, unit)
     names = group_names(groups, ids, distances)
     pairs = near_duplicates(distances, duplicate_within) + _same_rows(same, ids)
@@ -127,9 +127,7 @@ def cross_validate_scores(
         raise InputError(
             f"all models with scores are of one group ({names[scored][0]!r}): nothing to train on"
         )
-    task = _Task(
-        ids, distances, np.asarray(D.values, dtype=np.float64), affinity, Y, names, level, intervals
-    )
+    task = _Task(ids, distances, values, affinity, Y, names, level, intervals)
     task.covariates = None if covariates is None else np.asarray(covariates, dtype=np.float64)
     chosen = _default_estimators() if estimators is None else dict(estimators)
     parts = []
@@ -284,18 +282,6 @@ class _Task:
         errors = grouped_errors(predict, scores, train, folds)
         radius = conformal_radius(errors, self.level)
         return np.stack([middle, np.clip(middle - radius, 0, 1), np.clip(middle + radius, 0, 1)])
-
-
-def _matrix(D: Any) -> tuple[list[str], NDArray[np.float64], str]:
-    if isinstance(D, SimilarityMatrix):
-        values = np.asarray(D.values, dtype=np.float64)
-        return list(D.ids), distances_of(values, "similarity"), "similarity"
-    if isinstance(D, DistanceMatrix):
-        return list(D.ids), np.asarray(D.values, dtype=np.float64), "distance"
-    raise InputError(
-        f"D must be a DistanceMatrix or a SimilarityMatrix, not {type(D).__name__}: "
-        "its names say which score is whose"
-    )
 
 
 def _same_rows(same: Any, ids: list[str]) -> list[tuple[int, int]]:
