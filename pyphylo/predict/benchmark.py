@@ -16,6 +16,7 @@ from pyphylo.predict._affinity import checked_matrix, near_and_far, refuse_outsi
 from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Panel, fit_average
 from pyphylo.predict._intervals import conformal_radius, held_out_line, line
+from pyphylo.predict._saving import SavedAsArrays
 from pyphylo.predict.groups import clade_groups, pack_folds
 
 __all__ = ["BenchmarkRegressor"]
@@ -28,7 +29,7 @@ _CLADE_HEIGHT = 0.5
 """Where no groups are given: models within this distance are left out together."""
 
 
-class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Scores on benchmarks from distances to models whose scores are known.
 
     The average of five regressions (linear in distances, in similarities and in the
@@ -81,7 +82,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     -----
     For n models, r landmarks, s support rows, b benchmarks with p patterns of missing
     scores and f folds: time O(f p (n r^2 + r^3) + f b s^2 r), memory 8 n (4 r + s)
-    bytes beside X. All fitted state is plain arrays.
+    bytes beside X. All fitted state is plain arrays; `save` and `load` use no pickle.
     """
 
     def __init__(
