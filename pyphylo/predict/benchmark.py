@@ -66,6 +66,9 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         The one chosen.
     slope_, intercept_ : ndarray of shape (n_benchmarks,)
         Of the line that straightens the average, on the link's scale.
+    reach_ : float
+        Median distance of training models to the nearest landmark outside their fold. Models
+        that far from all training models are straightened in full, nearer ones in proportion.
     raw_held_out_ : ndarray of shape (n_models, n_benchmarks)
         What the average says of training models, on the link's scale, fitted without
         their fold.
@@ -169,7 +172,12 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
             self.max_support,
             random,
         )
-        self._straighten(held_out, targets, folds, scored, len(X))
+        nearest = _to_others(panel.distances, folds, own)
+        moved = self._straighten(held_out, targets, folds, nearest)
+        self.raw_held_out_ = np.full((len(X), targets.shape[1]), np.nan)
+        self.raw_held_out_[scored] = held_out
+        self.held_out_ = self.raw_held_out_.copy()
+        self.held_out_[scored] = self._from_link(moved)
         return self
 
     def predict(self, X: ArrayLike, covariates: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -290,26 +298,37 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         held_out: NDArray[np.float64],
         targets: NDArray[np.float64],
         folds: NDArray[np.intp],
-        scored: NDArray[np.intp],
-        n: int,
-    ) -> None:
+        nearest: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Set the lines; the held-out predictions moved by those of the other folds.
+
+        `nearest` is each model's distance to the nearest landmark outside its fold.
+        """
+        known = nearest[np.isfinite(nearest)]
+        self.reach_ = float(np.median(known)) if len(known) else 0.0
         lines = [line(x, t) for x, t in zip(held_out.T, targets.T, strict=True)]
         self.slope_, self.intercept_ = np.array(lines).T
         moved = np.column_stack(
             [held_out_line(x, t, folds) for x, t in zip(held_out.T, targets.T, strict=True)]
         )
+        moved = held_out + self._strangeness(nearest) * (moved - held_out)
         self.residuals_ = targets - moved
-        self.raw_held_out_ = np.full((n, targets.shape[1]), np.nan)
-        self.raw_held_out_[scored] = held_out
-        self.held_out_ = self.raw_held_out_.copy()
-        self.held_out_[scored] = self._from_link(moved)
+        return np.asarray(moved)
+
+    def _strangeness(self, nearest: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much a model is as far from the training models as groups left out were."""
+        if self.reach_ <= 0:
+            return np.ones((len(nearest), 1))
+        return np.asarray(np.clip(nearest / self.reach_, 0.0, 1.0)[:, None])
 
     def link_values(self, X: ArrayLike, covariates: ArrayLike | None = None) -> NDArray[np.float64]:
         """Predictions on the link's scale (logits of scores), shape (n_new, n_benchmarks)."""
         check_is_fitted(self)
         X = checked_matrix(self, X, fitting=False)
-        raw = self._average.predict(self._panel(X, covariates))[:, 0]
-        return np.asarray(raw * self.slope_ + self.intercept_)
+        panel = self._panel(X, covariates)
+        raw = self._average.predict(panel)[:, 0]
+        line = raw * self.slope_ + self.intercept_
+        return np.asarray(raw + self._strangeness(panel.distances.min(axis=1)) * (line - raw))
 
     def _to_link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.link == "identity":
@@ -328,3 +347,16 @@ def _drawn(rows: NDArray[np.intp], most: int, random: np.random.RandomState) -> 
     if len(rows) <= most:
         return rows
     return np.sort(random.choice(rows, most, replace=False))
+
+
+def _to_others(
+    distances: NDArray[np.float64], folds: NDArray[np.intp], own: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Distance of each row to the nearest landmark that is not of its fold; inf without one."""
+    found = np.full(len(folds), np.inf)
+    for fold in np.unique(folds):
+        columns = distances[:, folds[own] != fold]
+        if columns.shape[1]:
+            inside = folds == fold
+            found[inside] = columns[inside].min(axis=1)
+    return found
