@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from scipy.stats import multivariate_normal
 from test_predict_estimators import family_world
 
 import pyphylo as pp
 from pyphylo.predict import BenchmarkRegressor, measure_next
 from pyphylo.predict import _ensemble as ensemble
 from pyphylo.predict._gains import Gains, left_out_variance
-from pyphylo.predict._prior import Prior, prior_of
+from pyphylo.predict._prior import Prior, own_factor, prior_of
 from pyphylo.predict.measuring import _score_variance
 
 
@@ -123,6 +124,43 @@ def test_what_landmarks_do_not_tell_is_a_models_own():
     )
     ratio = (prior.own[others] - least) / (1 - explained[others])
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+
+
+@settings(max_examples=40)
+@given(n=st.integers(3, 30), b=st.integers(1, 3), seed=st.integers(0, 999))
+def test_own_factor_is_the_likeliest(n, b, seed):
+    random = np.random.default_rng(seed)
+    prior = Prior(random.normal(size=(n, 5)), random.uniform(0.02, 0.1, n))
+    y = prior.features @ random.normal(size=(5, b)) + random.normal(size=(n, b)) * random.random()
+    y[0, 0] = np.nan
+
+    def likelihood(factor):
+        total = 0.0
+        for column in y.T:
+            known = ~np.isnan(column)
+            C = prior.features @ prior.features.T + np.diag(factor * prior.own)
+            C = C[np.ix_(known, known)]
+            z = column[known] - column[known].mean()
+            # Profiled: the density at the signal variance that makes it highest
+            signal = z @ np.linalg.solve(C, z) / len(z)
+            total += multivariate_normal(np.zeros(len(z)), signal * C).logpdf(z)
+        return total
+
+    found = [likelihood(factor) for factor in (1.0, 3.0, 10.0, 30.0)]
+    chosen = (1.0, 3.0, 10.0, 30.0).index(own_factor(prior, y, 100))
+    assert found[chosen] == pytest.approx(max(found), rel=1e-9)
+
+
+def test_own_factor_tells_noise_from_kinship():
+    distances, _, _ = family_world(200, 10)
+    S = np.exp(-distances)
+    prior = prior_of(ensemble.Panel(distances, S, np.zeros((200, 0))), np.arange(200), 1.0)
+    random = np.random.default_rng(0)
+    drawn = prior.features @ random.normal(size=(prior.features.shape[1], 2))
+    noise = random.normal(size=(200, 2)) * np.sqrt(prior.own)[:, None]
+    assert own_factor(prior, drawn + noise, 500) == 1.0
+    assert own_factor(prior, drawn + noise * np.sqrt(10), 500) == 10.0
+    assert own_factor(prior, drawn + noise * np.sqrt(10), 90) in (3.0, 10.0, 30.0)
 
 
 @pytest.mark.parametrize(("middle", "variance"), [(0.0, 0.04), (-2.0, 0.5), (1.0, 3.0)])

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
 
 from pyphylo.predict._ensemble import PENALTIES, Panel, inverse_root
 
-__all__ = ["Prior", "prior_of"]
+__all__ = ["Prior", "own_factor", "prior_of"]
 
 Array = NDArray[np.float64]
 
 _MEAN_VARIANCE = 1.0
 """Of the common mean, in units of the signal's: with logits of unit variance, scores of
 which nothing is known spread about evenly over the range."""
+
+_FACTORS = (1.0, 3.0, 10.0, 30.0)
+"""Of the models' own variances, to choose from: penalties that predict best are lower than
+variances that are honest of kin."""
 
 
 @dataclass
@@ -67,3 +72,30 @@ def prior_of(panel: Panel, landmarks: NDArray[np.intp], stiffness: float) -> Pri
     common = np.full((len(near), 1), np.sqrt(_MEAN_VARIANCE))
     own = stiffness * float(np.mean(PENALTIES)) + scales[-1] * missed
     return Prior(np.hstack([*parts, common]), own)
+
+
+def own_factor(prior: Prior, targets: Array, most: int) -> float:
+    """By how much models' own variances are larger than the penalties say: the likeliest.
+
+    The likelihood of all benchmarks together, each with a signal variance of its own
+    (profiled out), over at most so many rows of each, evenly spaced.
+
+    Parameters
+    ----------
+    prior : Prior
+    targets : ndarray of shape (n, b)
+        Scores on the link's scale, NaN where unknown.
+    most : int
+    """
+    likelihood = np.zeros(len(_FACTORS))
+    for y in targets.T:
+        rows = np.flatnonzero(~np.isnan(y))
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.intp)]
+        shared = prior.features[rows] @ prior.features[rows].T
+        deviation = y[rows] - y[rows].mean()
+        for i, factor in enumerate(_FACTORS):
+            root = cholesky(shared + np.diag(factor * prior.own[rows]), lower=True)
+            z = solve_triangular(root, deviation, lower=True)
+            signal = max(float(z @ z) / len(rows), 1e-300)
+            likelihood[i] -= len(rows) / 2 * np.log(signal) + np.log(root.diagonal()).sum()
+    return _FACTORS[int(likelihood.argmax())]

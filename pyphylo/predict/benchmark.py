@@ -158,7 +158,7 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         self._covariates = Covariates(covariates, len(X))
         panel = self._panel(X, covariates)
         panel = panel.take(scored, np.arange(len(self.landmarks_)))
-        targets = self._to_link(scores[scored])
+        targets = self.to_link(scores[scored])
         own = np.searchsorted(scored, self.landmarks_)
         folds = self._folds(panel, own, None if groups is None else np.asarray(groups), scored)
         self.folds_ = np.full(len(X), -1, dtype=np.intp)
@@ -330,7 +330,8 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         line = raw * self.slope_ + self.intercept_
         return np.asarray(raw + self._strangeness(panel.distances.min(axis=1)) * (line - raw))
 
-    def _to_link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores on the link's scale; under the logit kept 0.01 from the ends."""
         if self.link == "identity":
             return scores
         return np.asarray(logit(np.clip(scores, _EDGE, 1 - _EDGE)))

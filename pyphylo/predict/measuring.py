@@ -19,7 +19,7 @@ from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Panel
 from pyphylo.predict._gains import Gains, left_out_variance
 from pyphylo.predict._inputs import FEW, aligned_numbers, labelled, matched_scores
-from pyphylo.predict._prior import Prior, prior_of
+from pyphylo.predict._prior import Prior, own_factor, prior_of
 from pyphylo.predict.benchmark import BenchmarkRegressor
 from pyphylo.predict.groups import group_names, some
 
@@ -106,10 +106,11 @@ def measure_next(
     -----
     A Gaussian process whose covariance is that of `BenchmarkRegressor`'s three ridge
     regressions, with the stiffness that it chose and a common mean that is not known.
-    Its variance, for each benchmark, is set by the errors on groups left out inside the training
-    set; benchmarks of fewer than ten scores count as unfitted. Under the logit link each
-    score's variance is that of the sigmoid of a Gaussian around the prediction. Benchmarks
-    count as independent of each other, and a measurement gives a model all of them.
+    How much of the variance is a model's own is the likeliest of four shares, for all
+    benchmarks together; the variance of each benchmark is set by the errors on groups left out
+    inside the training set. Benchmarks of fewer than ten scores count as unfitted. Under the
+    logit link each score's variance is that of the sigmoid of a Gaussian around the prediction.
+    Benchmarks count as independent of each other, and a measurement gives a model all of them.
 
     The greedy choice reaches at least 1 - 1/e of the best reduction of n picks where
     gains only fall as more is measured (Krause, Singh & Guestrin 2008, J. Mach. Learn. Res.
@@ -142,6 +143,9 @@ def measure_next(
         _fit(regressor, values, Y, rows, enough, covariates, groups, ids)
     stiffness = regressor.stiffness_ if len(enough) else float(np.median(regressor.stiffness))
     prior = _prior(regressor, values, covariates, stiffness)
+    if len(enough):
+        targets = regressor.to_link(Y[:, enough])
+        prior.own *= own_factor(prior, targets, regressor.max_support)
     beliefs = _beliefs(regressor, prior, values, Y, rows, enough, covariates)
     gains = _weighed(prior, Y, beliefs, wanted, regressor.link)
     scale = int(wanted.sum()) * Y.shape[1]
