@@ -1,4 +1,4 @@
-"""Seconds and memory of fit, predict, intervals and `measure_next` for many models and benchmarks.
+"""Processor seconds and memory of fit, predict, intervals and `measure_next` at scale.
 
 The matrix and the scores are made outside the clock; memory is what a call adds beside them.
 A twentieth of the scores is missing, in each benchmark other ones. For `measure_next` nine
@@ -32,7 +32,7 @@ def world(n: int, benchmarks: int) -> tuple[pp.DistanceMatrix, np.ndarray]:
 
 
 def measured(what: str, n: int, benchmarks: int) -> tuple[float, int]:
-    """Seconds and bytes of one call, in a fresh process."""
+    """Processor seconds and bytes of one call, in a fresh process."""
     D, scores = world(n, benchmarks)
     model = BenchmarkRegressor()
     if what == "fit":
@@ -52,9 +52,9 @@ def _once(call: Callable[[], Any]) -> tuple[float, int]:
     seconds = []
 
     def timed() -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         result = call()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         return result
 
     added = added_memory(timed)

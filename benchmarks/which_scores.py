@@ -102,6 +102,7 @@ def one_round(world: Any, start: str, n: int, seed: int) -> dict[str, float]:
         "families": [i for i in rest.tolist() if families.iloc[i] in kin],
     }[start]
     open_to = [i for i in rest.tolist() if i not in measured]
+    n = min(n, len(open_to))
     names = np.array(D.ids)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pp.PyphyloWarning)

@@ -106,8 +106,9 @@ def measure_next(
     -----
     A Gaussian process whose covariance is that of `BenchmarkRegressor`'s three ridge
     regressions, with the stiffness that it chose and a common mean that is not known.
-    How much of the variance is a model's own is the likeliest of four shares, for all
-    benchmarks together; the variance of each benchmark is set by the errors on groups left out
+    Picks are chosen with the regression's penalties as models' own variances; errors are
+    said with the likeliest of four multiples of them, for all benchmarks together. The
+    variance of each benchmark is set by the errors on groups left out
     inside the training set. Benchmarks of fewer than ten scores count as unfitted. Under the
     logit link each score's variance is that of the sigmoid of a Gaussian around the prediction.
     Benchmarks count as independent of each other, and a measurement gives a model all of them.
@@ -143,14 +144,23 @@ def measure_next(
         _fit(regressor, values, Y, rows, enough, covariates, groups, ids)
     stiffness = regressor.stiffness_ if len(enough) else float(np.median(regressor.stiffness))
     prior = _prior(regressor, values, covariates, stiffness)
+    factor = 1.0
     if len(enough):
-        targets = regressor.to_link(Y[:, enough])
-        prior.own *= own_factor(prior, targets, regressor.max_support)
-    beliefs = _beliefs(regressor, prior, values, Y, rows, enough, covariates)
-    gains = _weighed(prior, Y, beliefs, wanted, regressor.link)
+        factor = own_factor(prior, regressor.to_link(Y[:, enough]), regressor.max_support)
+
+    def gains_of(prior: Prior) -> list[Gains]:
+        beliefs = _beliefs(regressor, prior, values, Y, rows, enough, covariates)
+        return _weighed(prior, Y, beliefs, wanted, regressor.link)
+
+    most = np.inf if budget is None else budget
+    honest = Prior(prior.features, factor * prior.own)
+    if joint:
+        # The regression will read the picks with its own penalties, so by these they are chosen
+        order = _greedy(gains_of(prior), open_to, price, n, most)
+        picks = _judged(gains_of(honest), order)
+    else:
+        picks = _singly(gains_of(honest), open_to, price, n, most)
     scale = int(wanted.sum()) * Y.shape[1]
-    choose = _greedy if joint else _singly
-    picks = choose(gains, open_to, price, n, np.inf if budget is None else budget)
     frame: pd.DataFrame = pd.DataFrame(
         {
             "model": [ids[c] for c, _, _ in picks],
@@ -305,14 +315,14 @@ def _score_variance(middle: Array, variance: Array, link: str) -> Array:
 
 
 _Pick = tuple[int, float, float]
+"""Row, squared error before, and after."""
 
 
 def _greedy(
     gains: list[Gains], open_to: NDArray[np.bool_], price: Array, n: int, budget: float
-) -> list[_Pick]:
-    """Row, squared error before and after of each pick, each knowing the ones before."""
-    left, picks = open_to.copy(), list[_Pick]()
-    before = sum(g.error() for g in gains)
+) -> list[int]:
+    """Row of each pick, each knowing the ones before."""
+    left, picks = open_to.copy(), list[int]()
     while len(picks) < n:
         left &= price <= budget
         if not left.any():
@@ -321,10 +331,21 @@ def _greedy(
         c = int(np.where(left, worth, -1.0).argmax())
         for g in gains:
             g.measure(c)
+        picks.append(c)
+        budget -= price[c]
+        left[c] = False
+    return picks
+
+
+def _judged(gains: list[Gains], order: list[int]) -> list[_Pick]:
+    """Squared error before and after each pick."""
+    picks, before = list[_Pick](), sum(g.error() for g in gains)
+    for c in order:
+        for g in gains:
+            g.measure(c)
         after = sum(g.error() for g in gains)
         picks.append((c, before, after))
-        before, budget = after, budget - price[c]
-        left[c] = False
+        before = after
     return picks
 
 
