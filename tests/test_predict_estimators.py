@@ -189,6 +189,28 @@ def test_inner_predictions_never_saw_their_group():
     assert not np.allclose(one[family == 1], two[family == 1])
 
 
+def test_strangers_are_straightened_in_full_and_copies_not_at_all():
+    distances, scores, family = family_world()
+    model = BenchmarkRegressor().fit(distances, scores, groups=family)
+    # Each fold is a family: the nearest model of another one
+    other = [distances[i, family != family[i]].min() for i in range(len(family))]
+    assert model.reach_ == pytest.approx(np.median(other))
+
+    def raw(X):
+        return model._average.predict(model._panel(X, None))[:, 0]
+
+    np.testing.assert_allclose(model.link_values(distances), raw(distances))
+    far = np.maximum(distances, model.reach_)
+    straight = raw(far) * model.slope_ + model.intercept_
+    np.testing.assert_allclose(model.link_values(far), straight)
+    half = distances.copy()
+    np.fill_diagonal(half, model.reach_ / 2)
+    half = np.maximum(half, model.reach_ / 2)
+    middle = (raw(half) + raw(half) * model.slope_ + model.intercept_) / 2
+    np.testing.assert_allclose(model.link_values(half), middle)
+    assert not np.allclose(straight, raw(far))
+
+
 def test_missing_scores_change_no_other_benchmark():
     distances, scores, family = family_world()
     whole = BenchmarkRegressor(stiffness=(1.0,)).fit(distances, scores, groups=family)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import pyphylo as pp
-from pyphylo.predict import BenchmarkRegressor, ReferenceRegressor
+from pyphylo.predict import BenchmarkRegressor, ReferenceRegressor, measure_next
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,25 @@ def test_intervals_cover_and_are_narrow(judged):
     assert 0.85 <= np.average(judged.loc["ours"].coverage, weights=n) <= 0.95
     width = np.average(judged.loc["ours"].width, weights=n)
     assert width <= 0.7 * np.average(judged.loc["fold mean"].width, weights=n)
+
+
+def test_picks_to_begin_with_beat_random_ones(real):
+    """Ten models measured of one half, the other half predicted: over ten halvings."""
+    D, scores, _ = real
+    scores = scores.set_index("model").dropna()
+    D = D.filter([name for name in D.ids if name in scores.index])
+    Y = scores.loc[list(D.ids)].to_numpy()
+
+    def error(train, wanted):
+        model = BenchmarkRegressor().fit(D.values[np.ix_(train, train)], Y[train])
+        return np.abs(model.predict(D.values[np.ix_(wanted, train)]) - Y[wanted]).mean()
+
+    ours, drawn = [], []
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(len(Y))
+        wanted, rest = order[: len(Y) // 2], order[len(Y) // 2 :]
+        names = np.array(D.ids)
+        frame = measure_next(D, n=10, interest=names[wanted], candidates=names[rest])
+        ours.append(error([D.ids.index(name) for name in frame.model], wanted))
+        drawn.append(error(rest[:10], wanted))
+    assert np.mean(ours) < 0.9 * np.mean(drawn)

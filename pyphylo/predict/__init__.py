@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyphylo.predict.groups import clade_groups as clade_groups
     from pyphylo.predict.groups import near_duplicates as near_duplicates
     from pyphylo.predict.matching import match_scores as match_scores
+    from pyphylo.predict.measuring import measure_next as measure_next
     from pyphylo.predict.metrics import score_metrics as score_metrics
     from pyphylo.predict.missing import predict_missing_scores as predict_missing_scores
     from pyphylo.predict.quantised import quantised_pairs as quantised_pairs
@@ -25,6 +26,7 @@ _LAZY = {
     "clade_groups": "pyphylo.predict.groups",
     "cross_validate_scores": "pyphylo.predict.evaluate",
     "match_scores": "pyphylo.predict.matching",
+    "measure_next": "pyphylo.predict.measuring",
     "near_duplicates": "pyphylo.predict.groups",
     "predict_missing_scores": "pyphylo.predict.missing",
     "quantised_pairs": "pyphylo.predict.quantised",

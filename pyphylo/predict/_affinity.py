@@ -10,12 +10,23 @@ from sklearn.utils.validation import validate_data
 
 from pyphylo.errors import InputError
 
-__all__ = ["AFFINITIES", "FLOOR", "checked_matrix", "distances_of", "refuse_outside"]
+__all__ = [
+    "AFFINITIES",
+    "FLOOR",
+    "checked_matrix",
+    "distances_of",
+    "near_and_far",
+    "refuse_outside",
+    "scale_of",
+]
 
 AFFINITIES = ("distance", "similarity")
 
 FLOOR = 1e-10
 """Added to a similarity before its logarithm is taken."""
+
+_FAR = 2.0
+"""Distances whose median exceeds this are not Nei's: exp(-D) would leave nothing of them."""
 
 
 def checked_matrix(estimator: Any, X: Any, *, fitting: bool) -> NDArray[np.float64]:
@@ -47,6 +58,19 @@ def checked_matrix(estimator: Any, X: Any, *, fitting: bool) -> NDArray[np.float
 def distances_of(X: NDArray[np.float64], affinity: str) -> NDArray[np.float64]:
     """X itself, or -log(X + 1e-10) of similarities."""
     return X if affinity == "distance" else -np.log(X + FLOOR)
+
+
+def scale_of(columns: NDArray[np.float64], affinity: str) -> float:
+    """The distance by which similarity falls to 1/e: 1, and more for distances not Nei's."""
+    return max(1.0, float(np.median(columns)) / _FAR) if affinity == "distance" else 1.0
+
+
+def near_and_far(
+    columns: NDArray[np.float64], affinity: str, unit: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Similarities and distances, of either; distances D count as similarities exp(-D / unit)."""
+    near = columns if affinity == "similarity" else np.exp(-columns / unit)
+    return near, distances_of(columns, affinity)
 
 
 def refuse_outside(y: NDArray[np.float64], remedy: str) -> None:

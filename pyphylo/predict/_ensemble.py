@@ -17,12 +17,14 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVR
 
-__all__ = ["Average", "Panel", "fit_average"]
+__all__ = ["PENALTIES", "Average", "Panel", "fit_average", "inverse_root"]
 
 Array = NDArray[np.float64]
 
 _RIDGE_DISTANCE, _RIDGE_SIMILARITY, _RIDGE_KERNEL = 0.01, 0.03, 0.1
 """Penalties at stiffness 1, in units of a row's mean squared length."""
+
+PENALTIES = (_RIDGE_DISTANCE, _RIDGE_SIMILARITY, _RIDGE_KERNEL)
 
 _SVR_BOUND, _SVR_TUBE = 1.5, 0.1
 """Bound and tube of the support vectors at stiffness 1, scores having unit deviation."""
@@ -121,7 +123,7 @@ def fit_average(
     for each target; memory O(n r + support^2).
     """
     far, near = panel.of_distances(), panel.of_similarities()
-    root = _inverse_root(among, near.shape[1])
+    root = inverse_root(among, near.shape[1])
     known = ~np.isnan(targets)
     s, b = len(stiffness), targets.shape[1]
     on_far = np.zeros((far.shape[1], s, b))
@@ -149,7 +151,7 @@ def fit_average(
     return Average(on_far, on_near, intercept, *views)
 
 
-def _inverse_root(among: Array, width: int) -> Array:
+def inverse_root(among: Array, width: int) -> Array:
     """R with R R' the pseudo-inverse of the landmarks' kernel; covariates pass through."""
     r = len(among)
     values, basis = eigh((among + among.T) / 2)

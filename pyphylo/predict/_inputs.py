@@ -10,13 +10,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.predict.groups import some
+from pyphylo.similarity import SimilarityMatrix
 
-__all__ = ["aligned_numbers", "matched_scores", "parent_rows"]
+__all__ = ["FEW", "aligned_numbers", "labelled", "matched_scores", "parent_rows"]
 
 FEW = 10
 """A benchmark of fewer scores is warned of."""
+
+
+def labelled(D: Any) -> tuple[list[str], NDArray[Any], str]:
+    """Names, values and affinity of a matrix that has names."""
+    for kind, affinity in ((SimilarityMatrix, "similarity"), (DistanceMatrix, "distance")):
+        if isinstance(D, kind):
+            return list(D.ids), np.asarray(D.values), affinity
+    raise InputError(
+        f"D must be a DistanceMatrix or a SimilarityMatrix, not {type(D).__name__}: "
+        "its names say which score is whose"
+    )
 
 
 def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:

@@ -12,10 +12,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from pyphylo.errors import InputError
-from pyphylo.predict._affinity import checked_matrix, distances_of, refuse_outside
+from pyphylo.predict._affinity import checked_matrix, near_and_far, refuse_outside, scale_of
 from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Panel, fit_average
 from pyphylo.predict._intervals import conformal_radius, held_out_line, line
+from pyphylo.predict._saving import SavedAsArrays
 from pyphylo.predict.groups import clade_groups, pack_folds
 
 __all__ = ["BenchmarkRegressor"]
@@ -24,14 +25,11 @@ _LINKS = ("logit", "identity")
 _EDGE = 0.01
 """Scores nearer to 0 or 1 than this count as this far from it before the logit."""
 
-_FAR = 2.0
-"""Distances whose median exceeds this are not Nei's: exp(-D) would leave nothing of them."""
-
 _CLADE_HEIGHT = 0.5
 """Where no groups are given: models within this distance are left out together."""
 
 
-class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Scores on benchmarks from distances to models whose scores are known.
 
     The average of five regressions (linear in distances, in similarities and in the
@@ -68,19 +66,26 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         The one chosen.
     slope_, intercept_ : ndarray of shape (n_benchmarks,)
         Of the line that straightens the average, on the link's scale.
+    reach_ : float
+        Median distance of training models to the nearest landmark outside their fold. Models
+        that far from all training models are straightened in full, nearer ones in proportion.
     raw_held_out_ : ndarray of shape (n_models, n_benchmarks)
         What the average says of training models, on the link's scale, fitted without
         their fold.
     held_out_ : ndarray of shape (n_models, n_benchmarks)
         The same on the scale of scores, straightened by the line of the other folds
         (which were themselves predicted with this one at hand).
+    residuals_ : ndarray of shape (n_scored, n_benchmarks)
+        Scores less what is said of them so, on the link's scale, of models with a score.
+    folds_ : ndarray of int, shape (n_models,)
+        The inner fold of each model; -1 where it has no score.
     n_features_in_ : int
 
     Notes
     -----
     For n models, r landmarks, s support rows, b benchmarks with p patterns of missing
     scores and f folds: time O(f p (n r^2 + r^3) + f b s^2 r), memory 8 n (4 r + s)
-    bytes beside X. All fitted state is plain arrays.
+    bytes beside X. All fitted state is plain arrays; `save` and `load` use no pickle.
     """
 
     def __init__(
@@ -149,14 +154,15 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         random = check_random_state(self.random_state)
         scored = np.flatnonzero(~np.isnan(scores).all(axis=1))
         self.landmarks_ = _drawn(scored, self.max_landmarks, random)
-        median = float(np.median(X[:, self.landmarks_])) if self.affinity == "distance" else 0.0
-        self.unit_ = max(1.0, median / _FAR)
+        self.unit_ = scale_of(X[:, self.landmarks_], self.affinity)
         self._covariates = Covariates(covariates, len(X))
         panel = self._panel(X, covariates)
         panel = panel.take(scored, np.arange(len(self.landmarks_)))
-        targets = self._to_link(scores[scored])
+        targets = self.to_link(scores[scored])
         own = np.searchsorted(scored, self.landmarks_)
         folds = self._folds(panel, own, None if groups is None else np.asarray(groups), scored)
+        self.folds_ = np.full(len(X), -1, dtype=np.intp)
+        self.folds_[scored] = folds
         held_out = self._choose(panel, own, targets, folds, random)
         self._average = fit_average(
             panel,
@@ -166,7 +172,12 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.max_support,
             random,
         )
-        self._straighten(held_out, targets, folds, scored, len(X))
+        nearest = _to_others(panel.distances, folds, own)
+        moved = self._straighten(held_out, targets, folds, nearest)
+        self.raw_held_out_ = np.full((len(X), targets.shape[1]), np.nan)
+        self.raw_held_out_[scored] = held_out
+        self.held_out_ = self.raw_held_out_.copy()
+        self.held_out_[scored] = self._from_link(moved)
         return self
 
     def predict(self, X: ArrayLike, covariates: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -183,7 +194,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         -------
         ndarray of shape (n_new,) or (n_new, n_benchmarks), as y in `fit`
         """
-        return self._shaped(self._from_link(self._on_link(X, covariates)))
+        return self._shaped(self._from_link(self.link_values(X, covariates)))
 
     def predict_interval(
         self, X: ArrayLike, covariates: ArrayLike | None = None, *, level: float = 0.9
@@ -195,8 +206,8 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not 0 < level < 1:
             raise InputError(f"level must lie between 0 and 1, not {level!r}")
-        middle = self._on_link(X, covariates)
-        radius = np.array([conformal_radius(r, level) for r in self._residuals.T])
+        middle = self.link_values(X, covariates)
+        radius = np.array([conformal_radius(r, level) for r in self.residuals_.T])
         lower, upper = self._from_link(middle - radius), self._from_link(middle + radius)
         if self.link == "logit":
             # Scores beyond the edge counted as on it: what reaches the edge goes all the way
@@ -221,9 +232,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _panel(self, X: NDArray[np.float64], covariates: ArrayLike | None) -> Panel:
         """What the five regressions read of X, rows against the landmarks."""
-        columns = X[:, self.landmarks_]
-        near = columns if self.affinity == "similarity" else np.exp(-columns / self.unit_)
-        far = distances_of(columns, self.affinity)
+        near, far = near_and_far(X[:, self.landmarks_], self.affinity, self.unit_)
         return Panel(far, near, self._covariates.columns(covariates, len(X)))
 
     def _folds(
@@ -291,27 +300,40 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         held_out: NDArray[np.float64],
         targets: NDArray[np.float64],
         folds: NDArray[np.intp],
-        scored: NDArray[np.intp],
-        n: int,
-    ) -> None:
+        nearest: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Set the lines; the held-out predictions moved by those of the other folds.
+
+        `nearest` is each model's distance to the nearest landmark outside its fold.
+        """
+        known = nearest[np.isfinite(nearest)]
+        self.reach_ = float(np.median(known)) if len(known) else 0.0
         lines = [line(x, t) for x, t in zip(held_out.T, targets.T, strict=True)]
         self.slope_, self.intercept_ = np.array(lines).T
         moved = np.column_stack(
             [held_out_line(x, t, folds) for x, t in zip(held_out.T, targets.T, strict=True)]
         )
-        self._residuals = targets - moved
-        self.raw_held_out_ = np.full((n, targets.shape[1]), np.nan)
-        self.raw_held_out_[scored] = held_out
-        self.held_out_ = self.raw_held_out_.copy()
-        self.held_out_[scored] = self._from_link(moved)
+        moved = held_out + self._strangeness(nearest) * (moved - held_out)
+        self.residuals_ = targets - moved
+        return np.asarray(moved)
 
-    def _on_link(self, X: ArrayLike, covariates: ArrayLike | None) -> NDArray[np.float64]:
+    def _strangeness(self, nearest: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much a model is as far from the training models as groups left out were."""
+        if self.reach_ <= 0:
+            return np.ones((len(nearest), 1))
+        return np.asarray(np.clip(nearest / self.reach_, 0.0, 1.0)[:, None])
+
+    def link_values(self, X: ArrayLike, covariates: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Predictions on the link's scale (logits of scores), shape (n_new, n_benchmarks)."""
         check_is_fitted(self)
         X = checked_matrix(self, X, fitting=False)
-        raw = self._average.predict(self._panel(X, covariates))[:, 0]
-        return np.asarray(raw * self.slope_ + self.intercept_)
+        panel = self._panel(X, covariates)
+        raw = self._average.predict(panel)[:, 0]
+        line = raw * self.slope_ + self.intercept_
+        return np.asarray(raw + self._strangeness(panel.distances.min(axis=1)) * (line - raw))
 
-    def _to_link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores on the link's scale; under the logit kept 0.01 from the ends."""
         if self.link == "identity":
             return scores
         return np.asarray(logit(np.clip(scores, _EDGE, 1 - _EDGE)))
@@ -328,3 +350,16 @@ def _drawn(rows: NDArray[np.intp], most: int, random: np.random.RandomState) -> 
     if len(rows) <= most:
         return rows
     return np.sort(random.choice(rows, most, replace=False))
+
+
+def _to_others(
+    distances: NDArray[np.float64], folds: NDArray[np.intp], own: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Distance of each row to the nearest landmark that is not of its fold; inf without one."""
+    found = np.full(len(folds), np.inf)
+    for fold in np.unique(folds):
+        columns = distances[:, folds[own] != fold]
+        if columns.shape[1]:
+            inside = folds == fold
+            found[inside] = columns[inside].min(axis=1)
+    return found

@@ -12,15 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.predict._affinity import distances_of
-from pyphylo.predict._inputs import aligned_numbers, matched_scores, parent_rows
+from pyphylo.predict._inputs import aligned_numbers, labelled, matched_scores, parent_rows
 from pyphylo.predict._intervals import conformal_radius
 from pyphylo.predict.baselines import BASELINES, Known, grouped_errors
 from pyphylo.predict.groups import group_names, join_groups, near_duplicates, pack_folds, some
 from pyphylo.predict.metrics import score_metrics
-from pyphylo.similarity import SimilarityMatrix
 
 __all__ = ["Task", "cross_validate_scores", "known_matrix"]
 
@@ -340,16 +338,9 @@ def known_matrix(
     D: Any,
 ) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], str]:
     """Names, distances, what the matrix itself holds, and which of the two that is."""
-    if isinstance(D, SimilarityMatrix):
-        values = np.asarray(D.values, dtype=np.float64)
-        return list(D.ids), distances_of(values, "similarity"), values, "similarity"
-    if isinstance(D, DistanceMatrix):
-        values = np.asarray(D.values, dtype=np.float64)
-        return list(D.ids), values, values, "distance"
-    raise InputError(
-        f"D must be a DistanceMatrix or a SimilarityMatrix, not {type(D).__name__}: "
-        "its names say which score is whose"
-    )
+    ids, given, affinity = labelled(D)
+    values = given.astype(np.float64)
+    return ids, distances_of(values, affinity), values, affinity
 
 
 def _same_rows(same: Any, ids: list[str]) -> list[tuple[int, int]]:

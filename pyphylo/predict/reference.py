@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from pyphylo.errors import InputError
 from pyphylo.predict._affinity import checked_matrix, distances_of, refuse_outside
+from pyphylo.predict._saving import SavedAsArrays
 
 __all__ = ["ReferenceRegressor"]
 
@@ -23,7 +24,7 @@ _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma & Ba 2015), as every library has them."""
 
 
-class ReferenceRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class ReferenceRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """PhyloLM's own predictor: independent components, one linear layer, a sigmoid.
 
     FastICA of the training rows and columns of the distance matrix; new rows are
