@@ -191,7 +191,7 @@ def join_all(
     ----------
     n : int
         Tips.
-    D : (n, N) array, overwritten, with N = columns(n)
+    D : (n, pitch) array, overwritten, with pitch >= N = columns(n)
         Distances of the live nodes, both ways.
     V : array as D, overwritten, or (0, 0)
         BIONJ's variances; without them, neighbor joining's averages are taken.
@@ -221,8 +221,8 @@ def join_all(
     -----
     O(n^2) a join at worst, about O(n) on distances that resemble a tree.
     """
-    N = D.shape[1]
     R = nodes.R
+    N = R.shape[0]
     blocks = nodes.bounds.shape[1]
     queue = np.empty((_nj_search.QUEUE + blocks, 2), np.int64)
     found = np.empty(_nj_search.QUEUE + blocks)

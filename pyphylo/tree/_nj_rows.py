@@ -32,6 +32,7 @@ __all__ = [
     "columns",
     "complete_row",
     "halved",
+    "pitch",
     "room",
     "sum_rows",
     "sums_afresh",
@@ -58,6 +59,16 @@ def whole(nodes: int) -> int:
 def columns(n: int) -> int:
     """Columns that memory is taken for: n tips and some joined nodes, in whole lanes."""
     return whole(n + max(1, n // 4))
+
+
+def pitch(n: int, itemsize: int) -> int:
+    """Elements from one row of memory to the next: `columns`, as an odd number of lines.
+
+    Rows an even number of lines apart share few places in a cache, and push each other out where
+    columns are read.
+    """
+    line = 64 // itemsize
+    return columns(n) + (line if columns(n) // line % 2 == 0 else 0)
 
 
 @compiled_bare

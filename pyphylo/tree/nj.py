@@ -152,18 +152,20 @@ def _search(
     n = len(ids)
     copies = 2 if variances else 1
     N = _nj_rows.columns(n)
+    pitch = _nj_rows.pitch(n, np.dtype(dtype).itemsize)
     require_memory(
-        copies * n * N * np.dtype(dtype).itemsize, f"{n} x {n} distances to be joined as {dtype}"
+        copies * n * pitch * np.dtype(dtype).itemsize,
+        f"{n} x {n} distances to be joined as {dtype}",
     )
     matrix = _core.matrix_float32 if dtype == "float32" else _core.matrix_float64
-    work = matrix(n, N)
+    work = matrix(n, pitch)
     spans = [(s, min(n, s + _ROWS_A_TASK)) for s in range(0, n, _ROWS_A_TASK)]
     with _Tasks(min(n_threads, len(spans))) as tasks, np.errstate(over="ignore"):
         sizes = tasks.run(_core.fill_distances, [(values, work, n, *span) for span in spans])
         largest = max(sizes)
         spread = np.empty((0, 0), work.dtype)
         if variances:
-            spread = matrix(n, N)
+            spread = matrix(n, pitch)
             np.copyto(spread[:, :n], work[:, :n])
         nodes = _nj_search.Nodes(
             R=np.full(N, _nj_rows.DEAD),
@@ -197,10 +199,10 @@ def _join(
     """Join what is filled; between the joins gaps are closed where they pay."""
     from pyphylo.tree import _nj_kernels, _nj_rows
 
-    n, N = work.shape
+    n = len(work)
     children = np.empty((n - 2, 3), np.int64)
     lengths = np.empty((n - 2, 3))
-    kept = np.empty(N, np.int64)
+    kept = np.empty(_nj_rows.columns(n), np.int64)
     live = n
     for times in itertools.count():
         closed = live
