@@ -36,7 +36,7 @@ __all__ = ["DONE", "OVERFLOW", "join_all"]
 DONE = 0
 OVERFLOW = -1
 
-_LEADING = 16
+_LEADING = 8
 """Joins for which leads are kept."""
 
 

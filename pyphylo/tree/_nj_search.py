@@ -346,7 +346,9 @@ def _read_queue(
     R = nodes.R
     for start in range(0, queue.shape[0], _READ):
         part = queue[start : start + _READ]
-        count = _drop_beyond(nodes, best / c + pad, fallen, part)
+        count = part.shape[0]
+        if start > 0:
+            count = _drop_beyond(nodes, best / c + pad, fallen, part)
         for t in range(min(_AHEAD, count)):
             _ask_for(D, nodes.at[part[t, 0]], part[t, 0], part[t, 1])
         for t in range(count):
@@ -354,19 +356,19 @@ def _read_queue(
                 i = part[t + _AHEAD, 0]
                 _ask_for(D, nodes.at[i], i, part[t + _AHEAD, 1])
             i = part[t, 0]
-            s = part[t, 1] * BLOCK
+            b = part[t, 1]
+            s = b * BLOCK
             q = _smallest(D[nodes.at[i]], R, s, min(i, s + BLOCK), c, R[i])
             best = smaller(q, best)
             found[t] = q
-        for t in range(count):
-            i = part[t, 0]
-            b = part[t, 1]
-            known = (found[t] / c + nodes.u[i]) - pad
+            known = (q / c + nodes.u[i]) - pad
             nodes.bounds[i, b] = known + fallen[b]
             nodes.low[i] = smaller(known, nodes.low[i])
+        for t in range(count):
             if found[t] == best and best < np.inf:
+                i = part[t, 0]
                 row = D[nodes.at[i]]
-                s = b * BLOCK
+                s = part[t, 1] * BLOCK
                 j = _first_of(row, R, nodes.place, c, R[i], best, s, min(i, s + BLOCK))
                 nodes.partner[i] = j
                 nodes.near[i] = row[j]
