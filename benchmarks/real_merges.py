@@ -129,6 +129,7 @@ def verdict(table: pp.AlleleTable, target: str, weighting: str) -> dict[str, Any
         "rank": 1 + int(np.flatnonzero(mine)[0]),
         "p": found.p,
         "contrast_z": found.contrast / found.contrast_se if found.contrast_se else np.nan,
+        "runner_up": found.runner_up,
         "rivals": len(found.rivals),
     }
     if found.parents is not None and found.weight is not None:
@@ -174,13 +175,12 @@ def teacher(table: pp.AlleleTable, student: str, weighting: str) -> dict[str, An
 
 
 def repeated(
-    exact: pp.AlleleTable, probes: int, draws: int, weighting: str = "pooled"
+    tables: Sequence[pp.AlleleTable], weighting: str = "pooled"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Verdicts of many drawn tables: a row a target, and a row a student."""
     merges: dict[str, list[dict[str, Any]]] = {target: [] for target in TARGETS}
     students: dict[str, list[dict[str, Any]]] = {"SA": [], "SO": []}
-    for draw in range(draws):
-        table = drawn_table(exact, probes, draw)
+    for table in tables:
         for target, found in merges.items():
             found.append(verdict(table, target, weighting))
         for student, told in students.items():
@@ -210,15 +210,23 @@ def _summary(target: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def floors(exact: pp.AlleleTable, probes: int, draws: int) -> pd.DataFrame:
+def floors(tables: Sequence[pp.AlleleTable]) -> pd.DataFrame:
     """Pooled weights with other numbers than 0.01: z of the true pairs, and errors."""
     kept = _f_panel._POOLED_FLOOR
     rows = []
     try:
         for floor in FLOORS:
             _f_panel._POOLED_FLOOR = floor
-            table = repeated(exact, probes, draws)[0].set_index("target")
-            rows.append({"floor": floor, **table.z.round(1), "right": int(table.right.sum())})
+            table = repeated(tables)[0].set_index("target")
+            named = table.right[[t for t in TARGETS if TARGETS[t].outcomes == _MERGE]]
+            rows.append(
+                {
+                    "floor": floor,
+                    **table.z.round(1),
+                    "merges named": int(named.sum()),
+                    "right": int(table.right.sum()),
+                }
+            )
     finally:
         _f_panel._POOLED_FLOOR = kept
     return pd.DataFrame(rows)
@@ -249,10 +257,11 @@ def report(exact: pp.AlleleTable, probes: Sequence[int], draws: int) -> dict[str
         )
     found["residuals, nats a gene"] = pd.DataFrame([residuals(exact, t) for t in TARGETS])
     for n in probes:
-        merges, students = repeated(exact, n, draws)
+        tables = [drawn_table(exact, n, draw) for draw in range(draws)]
+        merges, students = repeated(tables)
         found[f"merges, {n} probes, pooled, {draws} draws"] = merges
         found[f"students, {n} probes, pooled, {draws} draws"] = students
-        found[f"floors, {n} probes"] = floors(exact, n, max(1, draws // 4))
+        found[f"floors, {n} probes"] = floors(tables[: max(1, draws // 2)])
     return found
 
 
