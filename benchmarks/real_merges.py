@@ -1,7 +1,9 @@
 """Are averages of real weights found as merges, and students beside their teachers?
 
-    python benchmarks/real_merges.py --base gpt --seed 0
-    python benchmarks/real_merges.py --base smollm2 --seed 0
+    python benchmarks/real_merges.py --base gpt --seed 0 --genes 128
+    python benchmarks/real_merges.py --base gpt --seed 1
+    python benchmarks/real_merges.py --base smollm2 --seed 1 --min-mass 2e-3
+    python benchmarks/real_merges.py --base smollm2-far --seed 0 --min-mass 2e-3
 
 makes the models (`breeding.py`: minutes to an hour on one CPU), reads their exact allele
 probabilities and prints what `find_merge` and `find_teacher` say of each, on the exact table
@@ -28,7 +30,6 @@ from pyphylo.stats._blends import geometric_fit
 
 BASE = "O"
 CANDIDATES = ("A", "A2", "B", "C", "D")
-MIN_MASS = 1e-3
 FLOORS = (0.001, 0.01, 0.05, 0.1)
 
 
@@ -70,7 +71,7 @@ TARGETS: Mapping[str, Truth] = {
 
 
 def exact_table(
-    models: Mapping[str, Path], n_genes: int, store: Path, device: str
+    models: Mapping[str, Path], n_genes: int, store: Path, min_mass: float, device: str
 ) -> pp.AlleleTable:
     """Exact probabilities over as many genes, half of mathematics and half of code."""
     math, code = pp.Genome.built_in("math"), pp.Genome.built_in("code")
@@ -81,7 +82,7 @@ def exact_table(
     )
     folders = {name: str(folder) for name, folder in models.items()}
     sampled = pp.sample(
-        folders, genome, store=store, mode="exact", min_mass=MIN_MASS, device=device
+        folders, genome, store=store, mode="exact", min_mass=min_mass, device=device
     )
     return pp.AlleleTable.from_store(sampled)
 
@@ -272,9 +273,10 @@ def main() -> None:
     arguments.add_argument("--base", choices=sorted(BASES), default="gpt")
     arguments.add_argument("--seed", type=int, default=0, help="odd ones read other texts")
     arguments.add_argument("--out", type=Path, default=Path("real_merges"))
-    arguments.add_argument("--genes", type=int, default=96)
+    arguments.add_argument("--genes", type=int, default=64)
+    arguments.add_argument("--min-mass", type=float, default=1e-3, help="of the exact tables")
     arguments.add_argument("--probes", type=int, nargs="*", default=[32, 128])
-    arguments.add_argument("--draws", type=int, default=20)
+    arguments.add_argument("--draws", type=int, default=10)
     arguments.add_argument("--device", default="cpu", help="of sampling; training is on the CPU")
     arguments.add_argument("--table", type=Path, help="an exact table to report on, made before")
     asked = arguments.parse_args()
@@ -285,7 +287,7 @@ def main() -> None:
         base = BASES[asked.base]
         recipes = plan(PANELS[asked.seed % len(PANELS)], mix=base.mix)
         models = breed(folder / "models", base, recipes, asked.seed)
-        exact = exact_table(models, asked.genes, folder / "store", asked.device)
+        exact = exact_table(models, asked.genes, folder / "store", asked.min_mass, asked.device)
         exact.save(folder / "exact.npz")
     found = report(exact, asked.probes, asked.draws)
     wide = ("display.width", 250, "display.max_columns", 30, "display.max_colwidth", 120)
