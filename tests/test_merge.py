@@ -249,6 +249,8 @@ def test_many_statistics_keep_their_level_together():
     among = adjusted_below_zero(np.vstack([noise, rng.normal(size=(500, 64)) + 5]), sizes)
     assert among[0] == pytest.approx(alone[0], abs=0.01)
     assert (among[1:] > 0.9).all()
+    # Nothing is left to compare with where all are.
+    assert (adjusted_below_zero(rng.normal(size=(3, 64)) + 5, sizes) == 1).all()
 
 
 def test_corrections_are_those_of_the_books():

@@ -66,7 +66,7 @@ def adjusted_below_zero(
     chi-square. Statistics that are clearly above 0 cannot be the least one and are left out
     first, which spends 0.002 of the level (two-step: Romano, Shaikh & Wolf 2014,
     Econometrica 82:1979; multipliers: Chernozhukov, Chetverikov & Kato 2019, Rev. Econ.
-    Stud. 86:1867). A statistic that does not vary and is not below 0 gets 1.
+    Stud. 86:1867). They get 1, and so does a statistic that does not vary and is not below 0.
     O(4,000 x statistics x blocks) time.
     """
     n, blocks = sizes.sum(), len(sizes)
@@ -83,9 +83,10 @@ def adjusted_below_zero(
     largest = _largest(multipliers, directions) / scale
     clear = 2 * np.quantile(largest, 1 - _BETA)
     kept = z < clear
+    p = np.ones(len(z))
     largest = np.sort(_largest(multipliers, directions[kept]) / scale)
-    above = _DRAWS - np.searchsorted(largest, -z, side="left")
-    p: NDArray[np.float64] = np.minimum(1.0, (above + 1) / (_DRAWS + 1) + 2 * _BETA)
+    above = _DRAWS - np.searchsorted(largest, -z[kept], side="left")
+    p[kept] = np.minimum(1.0, (above + 1) / (_DRAWS + 1) + 2 * _BETA)
     return p
 
 
