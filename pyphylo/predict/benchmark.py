@@ -15,7 +15,7 @@ from pyphylo.errors import InputError
 from pyphylo.predict._affinity import checked_matrix, distances_of, refuse_outside
 from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Panel, fit_average
-from pyphylo.predict._intervals import conformal_radius, held_out_line, line
+from pyphylo.predict._intervals import conformal_radius, held_out_line, line, others_mean
 from pyphylo.predict.groups import clade_groups, pack_folds
 
 __all__ = ["BenchmarkRegressor"]
@@ -36,8 +36,8 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     The average of five regressions (linear in distances, in similarities and in the
     similarities' own kernel; support vectors on either), then straightened: groups of
-    models left out inside the training set tell by how much the average draws
-    predictions to the mean, and how far they miss.
+    models left out inside the training set, each counting once, tell by how much the
+    average draws predictions to the mean, and how far they miss.
 
     Parameters
     ----------
@@ -156,7 +156,8 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         panel = panel.take(scored, np.arange(len(self.landmarks_)))
         targets = self._to_link(scores[scored])
         own = np.searchsorted(scored, self.landmarks_)
-        folds = self._folds(panel, own, None if groups is None else np.asarray(groups), scored)
+        names = self._groups(panel, own, None if groups is None else np.asarray(groups), scored)
+        folds = pack_folds(names, self.n_folds)
         held_out = self._choose(panel, own, targets, folds, random)
         self._average = fit_average(
             panel,
@@ -166,7 +167,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.max_support,
             random,
         )
-        self._straighten(held_out, targets, folds, scored, len(X))
+        self._straighten(held_out, targets, names, folds, scored, len(X))
         return self
 
     def predict(self, X: ArrayLike, covariates: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -226,14 +227,14 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         far = distances_of(columns, self.affinity)
         return Panel(far, near, self._covariates.columns(covariates, len(X)))
 
-    def _folds(
+    def _groups(
         self,
         panel: Panel,
         own: NDArray[np.intp],
         groups: NDArray[Any] | None,
         scored: NDArray[np.intp],
-    ) -> NDArray[np.intp]:
-        """The inner fold of each scored model; single models where all are of one group."""
+    ) -> NDArray[Any]:
+        """The group of each scored model; single models where all are of one group."""
         if groups is not None:
             if len(groups) <= scored[-1]:
                 raise InputError(f"{len(groups)} groups: give one for each row of X")
@@ -244,7 +245,7 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             names[own] = clades
         if len(np.unique(names)) < 2:
             names = np.arange(len(scored)).astype(str)
-        return pack_folds(names, self.n_folds)
+        return names
 
     def _choose(
         self,
@@ -290,15 +291,21 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self,
         held_out: NDArray[np.float64],
         targets: NDArray[np.float64],
+        names: NDArray[Any],
         folds: NDArray[np.intp],
         scored: NDArray[np.intp],
         n: int,
     ) -> None:
-        lines = [line(x, t) for x, t in zip(held_out.T, targets.T, strict=True)]
-        self.slope_, self.intercept_ = np.array(lines).T
-        moved = np.column_stack(
-            [held_out_line(x, t, folds) for x, t in zip(held_out.T, targets.T, strict=True)]
-        )
+        """Set the lines and the residuals that intervals are made of."""
+        b = targets.shape[1]
+        self.slope_, self.intercept_ = np.ones(b), np.zeros(b)
+        moved = np.empty_like(targets)
+        for j, y in enumerate(targets.T):
+            x = held_out[:, j] - others_mean(y, folds)
+            self.slope_[j], intercept = line(x, y, names)
+            # The line is of deviations from the mean: what new models are given has it in it
+            self.intercept_[j] = intercept - self.slope_[j] * np.nanmean(y)
+            moved[:, j] = held_out_line(x, y, names, folds)
         self._residuals = targets - moved
         self.raw_held_out_ = np.full((n, targets.shape[1]), np.nan)
         self.raw_held_out_[scored] = held_out
