@@ -36,8 +36,8 @@ class BenchmarkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     The average of five regressions (linear in distances, in similarities and in the
     similarities' own kernel; support vectors on either), then straightened: groups of
-    models left out inside the training set, each counting once, tell by how much the
-    average draws predictions to the mean, and how far they miss.
+    models left out inside the training set tell by how much the average draws
+    predictions to the mean, and how far they miss.
 
     Parameters
     ----------
