@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
@@ -209,6 +209,49 @@ def test_strangers_are_straightened_in_full_and_copies_not_at_all():
     middle = (raw(half) + raw(half) * model.slope_ + model.intercept_) / 2
     np.testing.assert_allclose(model.link_values(half), middle)
     assert not np.allclose(straight, raw(far))
+
+
+def test_straightened_predictions_by_hand():
+    """The line, from what was left out to what new models are given."""
+    distances, scores, family = family_world(benchmarks=1)
+    model = BenchmarkRegressor(stiffness=(1.0,)).fit(distances, scores[:, 0], groups=family)
+    y, raw = logit(scores[:, 0]), model.raw_held_out_[:, 0]
+    rest = np.array([y[family != name].mean() for name in family])
+    # Six families of ten: all weigh the same
+    slope = np.clip(np.polyfit(raw - rest, y, 1)[0], 1, 2)
+    shift = y.mean() - slope * (raw - rest).mean()
+    assert model.slope_[0] == pytest.approx(slope)
+    far = np.maximum(distances, model.reach_)  # strangers: straightened in full
+    average = model._average.predict(model._panel(far, None))[:, 0, 0]
+    by_hand = expit(shift + slope * (average - y.mean()))
+    np.testing.assert_allclose(model.predict(far), by_hand)
+
+
+def test_weak_benchmarks_do_not_fall_to_the_mean_of_the_fold():
+    """Family levels that nothing tells, and within families a weak signal.
+
+    The mean of the others is low where a family is high: falling back to it ranks models
+    worse than chance.
+    """
+    found, means = [], []
+    for seed in range(4):
+        distances, _, family = family_world(72, 6, seed=seed)
+        random = np.random.default_rng(seed)
+        level = random.normal(size=6)[family]
+        # Nearness to the first models is what tells a little
+        near = -distances[:, :6].mean(axis=1)
+        y = expit(0.5 * level + 0.5 * (near - near.mean()) / near.std() + random.normal(size=72))
+        predicted, mean = np.empty(72), np.empty(72)
+        for name in range(6):
+            new = family == name
+            model = BenchmarkRegressor().fit(
+                distances[np.ix_(~new, ~new)], y[~new], groups=family[~new]
+            )
+            predicted[new], mean[new] = model.predict(distances[np.ix_(new, ~new)]), y[~new].mean()
+        found.append(np.corrcoef(predicted, y)[0, 1])
+        means.append(np.corrcoef(mean, y)[0, 1])
+    assert np.mean(means) < -0.2
+    assert np.mean(found) > 0.1
 
 
 def test_missing_scores_change_no_other_benchmark():

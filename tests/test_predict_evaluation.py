@@ -12,7 +12,7 @@ from test_predict_estimators import family_world
 
 import pyphylo as pp
 from pyphylo.predict import BenchmarkRegressor, clade_groups, score_metrics
-from pyphylo.predict._intervals import conformal_radius, held_out_line, line
+from pyphylo.predict._intervals import conformal_radius, held_out_line, line, others_mean
 from pyphylo.predict.groups import join_groups, pack_folds
 
 QUICK = {"estimators": {}, "n_bootstrap": 0}
@@ -235,12 +235,46 @@ def test_lines_are_of_the_other_folds():
     x = random.normal(size=60)
     folds = np.repeat(np.arange(3), 20)
     y = 1.5 * x + 0.3
-    assert line(x, y) == (pytest.approx(1.5), pytest.approx(0.3))
-    assert line(x, -y)[0] == 0.0
-    assert line(x[:5], y[:5]) == (1.0, 0.0)
+    assert line(x, y, folds) == (pytest.approx(1.5), pytest.approx(0.3))
+    assert line(x, -y, folds)[0] == 1.0
+    assert line(x, 5 * y, folds)[0] == 2.0
+    assert line(x[:5], y[:5], folds[:5]) == (1.0, pytest.approx(y[:5].mean()))
     y[folds == 0] += 9
-    moved = held_out_line(x, y, folds)
+    moved = held_out_line(x, y, folds, folds)
     np.testing.assert_allclose(moved[folds == 0], 1.5 * x[folds == 0] + 0.3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=20, max_size=60), st.integers(0, 999))
+def test_line_is_that_of_random_intercepts(groups, seed):
+    """Against weights read off the inverse of the errors' covariance within each group."""
+    random = np.random.default_rng(seed)
+    groups = np.array(groups)
+    x = random.normal(size=len(groups))
+    y = 1.4 * x + 0.1 * random.normal(size=len(groups)) + 0.1 * groups
+    weight = np.zeros(len(x))
+    for name in set(groups):
+        inside = np.flatnonzero(groups == name)
+        shared = np.full((len(inside), len(inside)), 0.2) + 0.8 * np.eye(len(inside))
+        weight[inside] = np.linalg.solve(shared, np.ones(len(inside)))
+    slope, intercept = np.polyfit(x, y, 1, w=np.sqrt(weight))
+    found = line(x, y, groups)
+    assert found[0] == pytest.approx(np.clip(slope, 1, 2))
+    if 1 < slope < 2:
+        assert found[1] == pytest.approx(intercept)
+    holes = np.append(y, np.nan), np.append(x, 1.0), np.append(groups, 0)
+    assert line(holes[1], holes[0], holes[2]) == found
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(0, 999))
+def test_means_of_the_other_folds(folds, seed):
+    random = np.random.default_rng(seed)
+    folds = np.array(folds)
+    y = np.where(random.random(len(folds)) < 0.3, np.nan, random.normal(size=len(folds)))
+    for i, found in enumerate(others_mean(y, folds)):
+        rest = [v for v, fold in zip(y, folds, strict=True) if fold != folds[i] and v == v]
+        assert found == pytest.approx(np.mean(rest)) if rest else np.isnan(found)
 
 
 @settings(max_examples=40, deadline=None)

@@ -15,7 +15,7 @@ from pyphylo.errors import InputError
 from pyphylo.predict._affinity import checked_matrix, near_and_far, refuse_outside, scale_of
 from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Panel, fit_average
-from pyphylo.predict._intervals import conformal_radius, held_out_line, line
+from pyphylo.predict._intervals import conformal_radius, held_out_line, line, others_mean
 from pyphylo.predict._saving import SavedAsArrays
 from pyphylo.predict.groups import clade_groups, pack_folds
 
@@ -160,7 +160,8 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         panel = panel.take(scored, np.arange(len(self.landmarks_)))
         targets = self.to_link(scores[scored])
         own = np.searchsorted(scored, self.landmarks_)
-        folds = self._folds(panel, own, None if groups is None else np.asarray(groups), scored)
+        names = self._groups(panel, own, None if groups is None else np.asarray(groups), scored)
+        folds = pack_folds(names, self.n_folds)
         self.folds_ = np.full(len(X), -1, dtype=np.intp)
         self.folds_[scored] = folds
         held_out = self._choose(panel, own, targets, folds, random)
@@ -173,7 +174,7 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
             random,
         )
         nearest = _to_others(panel.distances, folds, own)
-        moved = self._straighten(held_out, targets, folds, nearest)
+        moved = self._straighten(held_out, targets, names, folds, nearest)
         self.raw_held_out_ = np.full((len(X), targets.shape[1]), np.nan)
         self.raw_held_out_[scored] = held_out
         self.held_out_ = self.raw_held_out_.copy()
@@ -235,14 +236,14 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         near, far = near_and_far(X[:, self.landmarks_], self.affinity, self.unit_)
         return Panel(far, near, self._covariates.columns(covariates, len(X)))
 
-    def _folds(
+    def _groups(
         self,
         panel: Panel,
         own: NDArray[np.intp],
         groups: NDArray[Any] | None,
         scored: NDArray[np.intp],
-    ) -> NDArray[np.intp]:
-        """The inner fold of each scored model; single models where all are of one group."""
+    ) -> NDArray[Any]:
+        """The group of each scored model; single models where all are of one group."""
         if groups is not None:
             if len(groups) <= scored[-1]:
                 raise InputError(f"{len(groups)} groups: give one for each row of X")
@@ -253,7 +254,7 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
             names[own] = clades
         if len(np.unique(names)) < 2:
             names = np.arange(len(scored)).astype(str)
-        return pack_folds(names, self.n_folds)
+        return names
 
     def _choose(
         self,
@@ -299,6 +300,7 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         self,
         held_out: NDArray[np.float64],
         targets: NDArray[np.float64],
+        names: NDArray[Any],
         folds: NDArray[np.intp],
         nearest: NDArray[np.float64],
     ) -> NDArray[np.float64]:
@@ -308,11 +310,14 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
         """
         known = nearest[np.isfinite(nearest)]
         self.reach_ = float(np.median(known)) if len(known) else 0.0
-        lines = [line(x, t) for x, t in zip(held_out.T, targets.T, strict=True)]
-        self.slope_, self.intercept_ = np.array(lines).T
-        moved = np.column_stack(
-            [held_out_line(x, t, folds) for x, t in zip(held_out.T, targets.T, strict=True)]
-        )
+        self.slope_, self.intercept_ = np.ones(targets.shape[1]), np.zeros(targets.shape[1])
+        moved = np.empty_like(targets)
+        for j, y in enumerate(targets.T):
+            x = held_out[:, j] - others_mean(y, folds)
+            self.slope_[j], intercept = line(x, y, names)
+            # The line is of deviations from the mean: what new models are given has it in it
+            self.intercept_[j] = intercept - self.slope_[j] * np.nanmean(y)
+            moved[:, j] = held_out_line(x, y, names, folds)
         moved = held_out + self._strangeness(nearest) * (moved - held_out)
         self.residuals_ = targets - moved
         return np.asarray(moved)
