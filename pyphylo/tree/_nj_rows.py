@@ -58,7 +58,7 @@ def whole(nodes: int) -> int:
 @compiled_bare
 def columns(n: int) -> int:
     """Columns that memory is taken for: n tips and some joined nodes, in whole lanes."""
-    return whole(n + max(1, n // 4))
+    return whole(n + max(1, n // 5))
 
 
 def pitch(n: int, itemsize: int) -> int:

@@ -102,7 +102,7 @@ def join_all(
 def _room(n: int, live: int) -> int:
     """Joins before gaps are closed."""
     few = min(32, live // 2) if live > 8 else 1
-    return max(1, min(-(-(n + max(1, n // 4)) // 64) * 64 - live, max(few, live // 4)))
+    return max(1, min(-(-(n + max(1, n // 5)) // 64) * 64 - live, max(few, live // 4)))
 
 
 def _append(square: list[list[Any]], row: list[Any]) -> None:
