@@ -221,7 +221,8 @@ def test_the_figure_has_panels_of_predictions(found):
 def test_command(world, tmp_path, capsys):
     table, scores, metadata = world
     table.save(tmp_path / "t.npz")
-    metadata.to_csv(tmp_path / "models.csv", index=False)
+    lab = {name: f"lab {k % 3}" for k, name in enumerate(table.models)}
+    metadata.assign(lab=metadata.model.map(lab)).to_csv(tmp_path / "models.csv", index=False)
     (100 * scores).rename_axis("model").to_csv(tmp_path / "scores.csv")
     words = [
         "sensitivity", tmp_path / "t.npz", "--chars", "2", "--indices", "nei", "--probes", "4",
@@ -245,11 +246,9 @@ def test_command(world, tmp_path, capsys):
     )
     np.testing.assert_allclose(frame.estimate, direct.estimate, atol=1e-4)
     assert "r with scores" in (tmp_path / "o.svg").read_text(encoding="utf-8")
-    assert main([*words, *given, "--groups", "model", "--target", "mmlu", "--json"]) == 0
+    assert main([*words, *given, "--groups", "lab", "--target", "mmlu", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    single = pp.sensitivity(
-        table, indices=[], probes=[4], scores=scores.mmlu, groups="model", **QUICK
-    )
+    single = pp.sensitivity(table, indices=[], probes=[4], scores=scores.mmlu, groups=lab, **QUICK)
     mae = [row["estimate"] for row in rows if row["measure"] == "prediction_mae"]
     assert mae == pytest.approx(
         single[single.measure == "prediction_mae"].estimate.tolist(), abs=1e-4
