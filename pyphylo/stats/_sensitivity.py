@@ -365,7 +365,9 @@ def _measured(
                 D = index_distances(base_table, base.index, setting.models, n_threads)
                 reference[setting.models] = View(D, setting.models, kinship, scored)
             views, table = [], base_table
-            for draw in range(setting.draws):
+            if setting is base:  # what it is compared with, which is not predicted twice
+                views.append(reference[setting.models])
+            for draw in range(0 if setting is base else setting.draws):
                 table = setting.tables(draw)
                 D = index_distances(table, setting.index, setting.models, n_threads)
                 views.append(View(D, setting.models, kinship, scored))
