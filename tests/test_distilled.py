@@ -123,21 +123,22 @@ def test_the_error_of_a_cosine_is_the_jackknife():
 
 
 def test_a_base_that_did_not_move_shares_nothing():
-    outcomes = []
+    still = 0
     for seed in range(WORLDS):
         world = star(seed)
         world.p["S"] = world.p["base"]
-        found = pp.find_teacher(world.counted(), "S", "base")
-        outcomes.append(found.outcome)
-        assert found.drift == pytest.approx(
-            pp.f2(world.counted(), [("base", "S")]).estimate[0], abs=5 * found.drift_se
-        )
-        if "not clearly moved away from 'base'" in found.reason:
-            assert found.outcome == "none"
-            assert found.leader is None
-            assert found.drift_p >= 0.05 or found.drift < 2 * found.drift_se
-    assert outcomes.count("none") >= WORLDS - 2
-    assert "shares most drift" not in outcomes
+        table = world.counted()
+        found = pp.find_teacher(table, "S", "base")
+        moments = pp.f2(table, [("base", "S")])
+        assert found.drift == pytest.approx(moments["estimate"][0])
+        assert found.drift_se == pytest.approx(moments["se"][0])
+        assert found.drift_p == pytest.approx(moments["p"][0])
+        assert found.outcome != "shares most drift"
+        if found.drift_p >= 0.05:
+            still += 1
+            assert (found.outcome, found.leader) == ("none", None)
+            assert "not clearly moved away from 'base'" in found.reason
+    assert still >= WORLDS - 4
 
 
 @pytest.mark.parametrize("control", ["holm", "bh"])

@@ -80,7 +80,7 @@ def sensitivity(
     metadata : path, DataFrame or mapping, optional
         Columns ``family`` and ``base_model``, as `propose_parents` reads them.
     scores : DataFrame, Series or mapping, optional
-        Of benchmarks, as `cross_validate_scores` takes them. Needs scikit-learn.
+        Of benchmarks, as `cross_validate_scores` takes them.
     groups : str or mapping, optional
         What is left out together when scores are predicted, under every setting alike:
         ``"model"``, ``"clade:0.5"`` (of the baseline's distances), or the group of each
