@@ -163,13 +163,14 @@ def teacher(table: pp.AlleleTable, student: str, weighting: str) -> dict[str, An
         table, student, BASE, candidates=CANDIDATES, weighting=weighting, n_threads=1
     )
     shares = found.candidates.set_index("model")
-    least = found.contrasts["z"].min() if len(found.contrasts) else np.nan
+    least = found.contrasts[["z", "cosine_z"]].min()
     return {
         "student": student,
         "outcome": found.outcome,
         "leader": found.leader,
         "rivals": found.rivals,
-        "contrast_z": float(least),
+        "contrast_z": float(least["z"]),
+        "cosine_z": float(least["cosine_z"]),
         "cosines": {m: round(float(shares.cosine[m]), 3) for m in CANDIDATES},
         "shared_z": {m: round(float(shares.z[m]), 1) for m in CANDIDATES},
     }
@@ -192,6 +193,7 @@ def repeated(
             "student": student,
             "outcomes": dict(Counter(f"{v['outcome']}: {v['leader']}" for v in found)),
             "contrast_z": float(np.mean([v["contrast_z"] for v in found])),
+            "cosine_z": float(np.mean([v["cosine_z"] for v in found])),
         }
         for student, found in students.items()
     ]

@@ -73,6 +73,9 @@ def test_distilled(blends, capsys):
     assert found["outcome"] == direct.outcome
     assert found["leader"] == direct.leader
     assert [row["model"] for row in found["candidates"]] == direct.candidates.model.tolist()
+    contrasts = direct.contrasts.cosine_p_adjusted.tolist()
+    assert [row["cosine_p_adjusted"] for row in found["contrasts"]] == pytest.approx(contrasts)
+    assert found["drift_p"] == direct.drift_p
     assert found["cosines"]["models"] == ["M", *names]
     assert main([*map(str, words)]) == 0
     assert direct.leader in capsys.readouterr().out

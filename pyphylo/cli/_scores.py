@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Known",
+    "add_groups",
+    "add_scores",
     "covariates_of",
     "distances_of",
     "groups_of",
@@ -40,6 +42,49 @@ class Known:
     families: dict[str, str] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
+
+
+def add_scores(group: Any, *, required: bool) -> None:
+    """Options that `scores_of` reads, but --metadata."""
+    group.add_argument(
+        "--scores",
+        required=required,
+        metavar="FILE",
+        help="CSV with columns model and benchmarks; a table or result files (a folder) of the "
+        "Open LLM Leaderboard; result files of lm-evaluation-harness",
+    )
+    group.add_argument(
+        "--target",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="benchmarks (default: all); of result files also TASK:METRIC",
+    )
+    group.add_argument(
+        "--unit", choices=("fraction", "percent"), help="of a CSV's scores (default fraction)"
+    )
+    group.add_argument(
+        "--aliases",
+        metavar="[FILE:]COLUMN",
+        help="other names of models, by which scores may know them",
+    )
+    group.add_argument(
+        "--repeated",
+        choices=("error", "last", "mean"),
+        default="error",
+        help="where a model has different scores of a benchmark (default: error)",
+    )
+
+
+def add_groups(group: Any) -> None:
+    """The option that `groups_of` reads."""
+    group.add_argument(
+        "--groups",
+        metavar="G",
+        help="what is left out together: family or another column ([FILE:]COLUMN), model, "
+        "clade:0.5, or auto (default): families where all are known, else clade:0.5, and copies "
+        "of a model with it",
+    )
 
 
 def distances_of(args: argparse.Namespace) -> DistanceMatrix:

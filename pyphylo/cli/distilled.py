@@ -23,7 +23,9 @@ def add_parser(commands: Any, name: str) -> None:
         help="which candidate a model shares most drift with",
         description="Drift is a direction away from the base. For every candidate: the drift that "
         "the student shares with it, the cosine of the two directions, and how much less it "
-        "shares with it than with the leading one (f4), corrected for the number of candidates. "
+        "shares with it than with the leading one (f4), and how much less like its direction the "
+        "student's is, corrected for the number of candidates; a leader is named where both are "
+        "clear. "
         "Shared drift is no proof of distillation: like texts give it too.",
         epilog="example: pyphylo distilled student --store store --base base-model",
     )
@@ -63,14 +65,19 @@ def _text(found: SharedDrift) -> str:
     rows = []
     for row in found.candidates.itertuples():
         contrast = less.get(row.model)
-        told = ["", ""]
+        told = ["", "", "", ""]
         if contrast is not None:
-            told = [f"{contrast.z:.2f}", f"{contrast.p_adjusted:.2g}"]
+            told = [
+                f"{contrast.z:.2f}",
+                f"{contrast.p_adjusted:.2g}",
+                f"{contrast.cosine_z:.2f}",
+                f"{contrast.cosine_p_adjusted:.2g}",
+            ]
         rows.append(
             [row.model, f"{row.shared:.5f}", f"{row.se:.5f}", f"{row.p_adjusted:.2g}",
              f"{row.cosine:.3f}", f"{row.cosine_se:.3f}", *told]
         )  # fmt: skip
-    header = ["model", "shared", "se", "p", "cosine", "se", "less: z", "p"]
+    header = ["model", "shared", "se", "p", "cosine", "se", "less: z", "p", "by cosine: z", "p"]
     table = aligned(header, rows)
     return f"{found.outcome}: {found.reason}\nover {found.genes} genes:\n{table}"
 
@@ -84,6 +91,9 @@ def _data(found: SharedDrift) -> dict[str, Any]:
         "reason": found.reason,
         "leader": found.leader,
         "rivals": found.rivals,
+        "drift": finite(found.drift),
+        "drift_se": finite(found.drift_se),
+        "drift_p": finite(found.drift_p),
         "candidates": records(found.candidates),
         "contrasts": records(found.contrasts),
         "cosines": {

@@ -20,6 +20,8 @@ from pyphylo.cli._common import (
 from pyphylo.cli._model import finite
 from pyphylo.cli._scores import (
     Known,
+    add_groups,
+    add_scores,
     covariates_of,
     distances_of,
     groups_of,
@@ -68,7 +70,7 @@ def add_parser(commands: Any, name: str) -> None:
         action="store_true",
         help="learn from all scores and predict the missing ones; judge nothing",
     )
-    _add_scores(parser.add_argument_group("scores"))
+    add_scores(parser.add_argument_group("scores"), required=True)
     _add_evaluation(parser.add_argument_group("learning"))
     output = parser.add_argument_group("more output")
     output.add_argument("--metrics", metavar="FILE", help="all metrics, by group too (CSV)")
@@ -83,48 +85,11 @@ def add_parser(commands: Any, name: str) -> None:
     parser.set_defaults(run=_run)
 
 
-def _add_scores(group: Any) -> None:
-    group.add_argument(
-        "--scores",
-        required=True,
-        metavar="FILE",
-        help="CSV with columns model and benchmarks; a table or result files (a folder) of the "
-        "Open LLM Leaderboard; result files of lm-evaluation-harness",
-    )
-    group.add_argument(
-        "--target",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="benchmarks (default: all); of result files also TASK:METRIC",
-    )
-    group.add_argument(
-        "--unit", choices=("fraction", "percent"), help="of a CSV's scores (default fraction)"
-    )
-    group.add_argument(
-        "--aliases",
-        metavar="[FILE:]COLUMN",
-        help="other names of models, by which scores may know them",
-    )
-    group.add_argument(
-        "--repeated",
-        choices=("error", "last", "mean"),
-        default="error",
-        help="where a model has different scores of a benchmark (default: error)",
-    )
-
-
 def _add_evaluation(group: Any) -> None:
     group.add_argument(
         "--metadata", metavar="CSV", help="columns model, family, base_model, params_b, date"
     )
-    group.add_argument(
-        "--groups",
-        metavar="G",
-        help="what is left out together: family or another column ([FILE:]COLUMN), model, "
-        "clade:0.5, or auto (default): families where all are known, else clade:0.5, and copies "
-        "of a model with it",
-    )
+    add_groups(group)
     group.add_argument(
         "--join-leaks",
         action="store_true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from pyphylo.cli._common import (
     whole,
 )
 from pyphylo.cli._model import finite
+from pyphylo.cli._scores import add_groups, add_scores, groups_of, known_models, scores_of, split
 from pyphylo.cli._tables import aligned
 from pyphylo.errors import InputError
 
@@ -32,7 +34,12 @@ _SHOWN = {
     "nearest_5_kept": "nearest 5",
     "families_whole": "families",
     "parents_nearest": "parents",
+    "prediction_r": "r",
+    "prediction_mae": "MAE",
+    "predictions_moved": "moved",
 }
+_PRECISE = ("prediction_mae", "predictions_moved")
+"""Measures in units of scores, which are small."""
 
 
 def add_parser(commands: Any, name: str) -> None:
@@ -41,7 +48,8 @@ def add_parser(commands: Any, name: str) -> None:
         name,
         help="what allele length, index, probes, prompts and temperature move",
         description="Vary one choice at a time and measure what it moves against a baseline: the "
-        "tree, the distances, the nearest relatives. Of the baseline's store allele length, index "
+        "tree, the distances, the nearest relatives and, with --scores, what is predicted of "
+        "scores from models of other groups. Of the baseline's store allele length, index "
         "and number of probes are varied (sample it with --chars 16 for lengths up to 16); every "
         "other store of the same models, with other prompts or another temperature, is a setting.",
         epilog="example: pyphylo sensitivity store cool-store --metadata models.csv "
@@ -76,9 +84,12 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument("--level", type=float, default=0.95, metavar="P", help="default 0.95")
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="default 0")
     parser.add_argument("--preset", choices=("paper", "colab"), default="paper", help="allele rule")
+    group = parser.add_argument_group("scores")
+    add_scores(group, required=False)
+    add_groups(group)
     add_threads(parser)
     add_json(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, covariates=None)
 
 
 def _numbers(text: str) -> list[int]:
@@ -96,21 +107,27 @@ def _numbers(text: str) -> list[int]:
 def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo._files import atomic_write_bytes
     from pyphylo.stats._sensitivity import sensitivity
+    from pyphylo.stats._settings import sources_of
 
     target = existing_parent(args.output)
     if target.suffix.lower() != ".csv":
         raise InputError(f"--output {args.output!r}: the table is a .csv file")
     figure = None if args.figure is None else _picture(args.figure)
     files = [path for path in (target, figure) if path is not None]
-    check_outputs(files, [*args.stores, *([args.metadata] if args.metadata else [])])
+    inputs = [*args.stores, args.metadata, args.scores]
+    inputs += [split(text)[0] for text in (args.groups, args.aliases)]
+    check_outputs(files, [path for path in inputs if path])
+    named = sources_of([_source(path) for path in args.stores])
+    baseline = _baseline(args.baseline)
     found = sensitivity(
-        [_source(path) for path in args.stores],
-        baseline=_baseline(args.baseline),
+        named,
+        baseline=baseline,
         chars=args.chars,
         indices=args.indices,
         probes=args.probes,
         draws=args.draws,
         metadata=args.metadata,
+        **_scores(args, named, baseline or {}),
         level=args.level,
         preset=args.preset,
         seed=args.seed,
@@ -132,6 +149,26 @@ def _run(args: argparse.Namespace) -> Outcome:
         "rows": rows,
     }
     return Outcome(_text(found, files), data)
+
+
+def _scores(
+    args: argparse.Namespace, named: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Scores of the baseline's models, and what is left out together to predict them."""
+    if args.scores is None:
+        for option in ("target", "unit", "aliases", "groups"):
+            if getattr(args, option) is not None:
+                raise InputError(f"--{option} is of scores: give --scores FILE too")
+        return {}
+    start = baseline.get("store", next(iter(named)))
+    store = named.get(start, next(iter(named.values())))
+    known = known_models(args)
+    found = scores_of(args, sorted(store.models))
+    if args.groups in (None, "auto"):
+        groups = None
+    else:
+        groups, _ = groups_of(args, known, list(found.scores.index))
+    return {"scores": found.scores, "groups": groups, "unit": found.unit}
 
 
 def _source(path: str) -> Any:
@@ -175,7 +212,7 @@ def _text(found: pd.DataFrame, files: list[Path]) -> str:
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for row in found.itertuples():
         cells = rows.setdefault((str(row.kind), str(row.value)), {})
-        cells[str(row.measure)] = f"{row.estimate:.2f}"
+        cells[str(row.measure)] = f"{row.estimate:.{3 if row.measure in _PRECISE else 2}f}"
     lines = [
         [f"{kind} {value}", *(cells.get(name, "") for name in shown)]
         for (kind, value), cells in rows.items()

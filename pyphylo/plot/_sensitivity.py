@@ -25,8 +25,14 @@ _TITLES = {
     "nearest_5_kept": "nearest 5\nkept",
     "families_whole": "families that\nare a clade",
     "parents_nearest": "parents that\nare nearest",
+    "prediction_r": "predictions:\nr with scores",
+    "prediction_mae": "predictions:\nerror (MAE)",
+    "predictions_moved": "predictions:\nmean change",
 }
 """Measures that are drawn, in this order."""
+
+_IN_SCORES = ("prediction_mae", "predictions_moved")
+"""Measures in units of scores, which have an axis of their own, in common."""
 
 _KINDS = {
     "baseline": ("baseline", "#333333"),
@@ -86,13 +92,15 @@ def sensitivity_figure(found: pd.DataFrame, *, title: str | None = None) -> Figu
     height = _MARGIN + head + tall + _FOOT + _MARGIN
     fig = Figure(figsize=(width / 72, height / 72), facecolor="white")
     colours = [_KINDS.get(kind, ("", INK))[1] for kind, _ in settings]
+    in_scores = _round_above(found[found["measure"].isin(_IN_SCORES)])
     for k, measure in enumerate(measures):
         x = left + k * (_PANEL + _SPACE)
         ax = fig.add_axes(
             (x / width, (_MARGIN + _FOOT) / height, _PANEL / width, tall / height),
             facecolor="none",
         )
-        _panel(ax, found[found["measure"] == measure], settings, heights, colours)
+        most = in_scores if measure in _IN_SCORES else 1.0
+        _panel(ax, found[found["measure"] == measure], settings, heights, colours, most)
         ax.set_title(_TITLES[measure], color=INK, fontproperties=font(_SIZE, bold=True), pad=5)
         if k == 0:
             ax.set_yticks(heights, names, fontproperties=font(_SIZE))
@@ -115,8 +123,9 @@ def _panel(
     settings: list[tuple[str, str]],
     heights: Any,
     colours: list[str],
+    most: float,
 ) -> None:
-    """One measure of all settings."""
+    """One measure of all settings, on an axis up to `most`."""
     by: dict[tuple[str, str], Any] = {
         (str(row.kind), str(row.value)): row for row in rows.itertuples()
     }
@@ -134,14 +143,23 @@ def _panel(
             least = min(least, row.low)
         ax.plot([row.estimate], [y], "o", color=colour, ms=4, mew=0, clip_on=False)
         least = min(least, row.estimate)
-    ax.set_xlim(-0.03 if least >= 0 else least - 0.03, 1.03)
-    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"], fontproperties=font(_SIZE))
+    margin = 0.03 * most
+    ax.set_xlim(-margin if least >= 0 else least - margin, most + margin)
+    ticks = [0, most / 2, most]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontproperties=font(_SIZE))
     ax.tick_params(colors=INK, width=0.6, length=2.5)
     ax.tick_params(axis="y", length=0, pad=4)
     for side, spine in ax.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_edgecolor(MUTED)
         spine.set_linewidth(0.6)
+
+
+def _round_above(rows: pd.DataFrame) -> float:
+    """The least of 1, 2 or 5 times a power of ten, up to 1, that no limit exceeds."""
+    top = float(rows[["estimate", "high"]].max(axis=None)) if len(rows) else 1.0
+    steps = [step * 10.0**power for power in range(-3, 0) for step in (1, 2, 5)]
+    return next((step for step in steps if step >= top), 1.0)
 
 
 def _heights(kinds: list[str]) -> Any:

@@ -20,7 +20,7 @@ from pyphylo.predict.baselines import BASELINES, Known, grouped_errors
 from pyphylo.predict.groups import group_names, join_groups, near_duplicates, pack_folds, some
 from pyphylo.predict.metrics import score_metrics
 
-__all__ = ["Task", "cross_validate_scores", "known_matrix"]
+__all__ = ["Task", "cross_validate_scores", "folds_of", "known_matrix", "refuse_one_group"]
 
 _INNER_FOLDS = 10
 
@@ -113,22 +113,9 @@ def cross_validate_scores(
     """
     ids, distances, values, affinity = known_matrix(D)
     table = matched_scores(scores, ids, unit)
-    names = group_names(groups, ids, distances)
-    pairs = near_duplicates(distances, duplicate_within) + _same_rows(same, ids)
-    leaks = [(i, j) for i, j in pairs if names[i] != names[j]]
-    if leaks and join_leaks:
-        names = join_groups(names, leaks)
-    elif leaks:
-        shown = [f"{ids[i]} = {ids[j]}" for i, j in leaks]
-        warnings.warn(
-            f"{len(leaks)} pairs of the same or nearly the same model lie in two folds, so that "
-            f"scores leak: {some(shown)}; pass join_leaks=True (--join-leaks) to leave them out "
-            "together",
-            PyphyloWarning,
-            stacklevel=2,
-        )
+    names, leaks = folds_of(groups, ids, distances, same, join_leaks, duplicate_within)
     Y = table.to_numpy(np.float64)
-    _refuse_one_group(table, names)
+    refuse_one_group(table, names)
     task = Task(ids, distances, values, affinity, Y, names, level, intervals)
     task.covariates = None if covariates is None else np.asarray(covariates, dtype=np.float64)
     chosen = _default_estimators() if estimators is None else dict(estimators)
@@ -211,7 +198,8 @@ class Task:
             rows = np.flatnonzero(~np.isnan(self.Y[:, which]).all(axis=1))
             for train, test in self._splits(rows):
                 found[:, test[:, None], which] = self.predict(estimator, which, train, test)
-                self.bar.update()
+                if self.bar is not None:
+                    self.bar.update()
         return found
 
     def predict(
@@ -314,7 +302,37 @@ class Task:
         return np.stack([middle, np.clip(middle - radius, 0, 1), np.clip(middle + radius, 0, 1)])
 
 
-def _refuse_one_group(table: pd.DataFrame, names: NDArray[Any]) -> None:
+def folds_of(
+    groups: Any,
+    ids: list[str],
+    distances: NDArray[np.float64],
+    same: Any = (),
+    join_leaks: bool = False,
+    duplicate_within: float = 0.01,
+) -> tuple[NDArray[Any], list[tuple[int, int]]]:
+    """The group that each model is left out with, and copies that lay in two groups.
+
+    Arguments are those of `cross_validate_scores`. Groups that share copies are joined, or a
+    warning names them.
+    """
+    names = group_names(groups, ids, distances)
+    pairs = near_duplicates(distances, duplicate_within) + _same_rows(same, ids)
+    leaks = [(i, j) for i, j in pairs if names[i] != names[j]]
+    if leaks and join_leaks:
+        names = join_groups(names, leaks)
+    elif leaks:
+        shown = [f"{ids[i]} = {ids[j]}" for i, j in leaks]
+        warnings.warn(
+            f"{len(leaks)} pairs of the same or nearly the same model lie in two folds, so that "
+            f"scores leak: {some(shown)}; pass join_leaks=True (--join-leaks) to leave them out "
+            "together",
+            PyphyloWarning,
+            stacklevel=3,
+        )
+    return names, leaks
+
+
+def refuse_one_group(table: pd.DataFrame, names: NDArray[Any]) -> None:
     """Without each group, every benchmark must keep three scores to train on."""
     known = table.notna().to_numpy()
     scored = names[known.any(axis=1)]

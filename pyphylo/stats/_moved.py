@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo.simulate._draws import Draws
+from pyphylo.stats._predicted import prediction_measures
 
 if TYPE_CHECKING:
+    from pyphylo.stats._predicted import Scored
     from pyphylo.tree.tree import Tree
 
 __all__ = ["MEASURES", "Estimates", "Kinship", "View", "groups_of", "jackknifed", "moved"]
@@ -29,6 +31,11 @@ MEASURES = {
     "families_whole_change": (-1.0, 1.0),
     "parents_nearest": (0.0, 1.0),
     "parents_nearest_change": (-1.0, 1.0),
+    "predictions_moved": (0.0, 1.0),
+    "prediction_r": (-1.0, 1.0),
+    "prediction_r_change": (-2.0, 2.0),
+    "prediction_mae": (0.0, 1.0),
+    "prediction_mae_change": (-1.0, 1.0),
 }
 """What is measured, and its range."""
 
@@ -62,18 +69,19 @@ class View:
     values: _Floats
     ids: tuple[str, ...]
     kinship: Kinship
+    scored: Scored | None = None
     of: View | None = None
     """The view of more models that it is a part of."""
 
     def without(self, group: NDArray[np.int64]) -> View:
-        """The same without some models; of the tree, they are pruned.
+        """The same without some models; of the tree, they are pruned, of predictions left out.
 
         Built anew, trees could differ at many branches for one model less, which a
         jackknife would take for an error many times too large.
         """
         kept = np.setdiff1d(np.arange(len(self.ids)), group)
         ids = tuple(self.ids[i] for i in kept)
-        return View(self.values[np.ix_(kept, kept)], ids, self.kinship, self)
+        return View(self.values[np.ix_(kept, kept)], ids, self.kinship, self.scored, self)
 
     @cached_property
     def tree(self) -> Tree:
@@ -84,6 +92,21 @@ class View:
         from pyphylo.tree.nj import neighbor_joining
 
         return neighbor_joining(DistanceMatrix._trusted(self.values, self.ids, {}), n_threads=1)
+
+    @cached_property
+    def truth(self) -> _Floats:
+        """Scores, NaN where unknown; no columns where there are none."""
+        return np.empty((len(self.ids), 0)) if self.scored is None else self.scored.truth(self.ids)
+
+    @cached_property
+    def predicted(self) -> _Floats:
+        """What is predicted of each score, as `truth`."""
+        if self.scored is None:
+            return self.truth
+        if self.of is not None:
+            place = {name: i for i, name in enumerate(self.of.ids)}
+            return self.of.predicted[[place[name] for name in self.ids]]
+        return self.scored.predicted(self.values, self.ids)
 
     @cached_property
     def ranks(self) -> _Floats:
@@ -148,6 +171,7 @@ def moved(base: View, view: View) -> _Floats:
             view.families_whole - base.families_whole,
             view.parents_nearest,
             view.parents_nearest - base.parents_nearest,
+            *prediction_measures(base.truth, base.predicted, view.predicted),
         ]
     )
 

@@ -15,6 +15,7 @@ from pyphylo._names import whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError
 from pyphylo.stats._moved import MEASURES, Kinship, View, groups_of, jackknifed, moved
+from pyphylo.stats._predicted import Scored
 from pyphylo.stats._settings import (
     INDEX_NAMES,
     Source,
@@ -44,13 +45,16 @@ def sensitivity(
     probes: Iterable[int] | None = None,
     draws: int = 5,
     metadata: Any = None,
+    scores: Any = None,
+    groups: Any = None,
+    unit: str = "fraction",
     level: float = 0.95,
     preset: str = "paper",
     seed: int = 0,
     n_threads: int = 0,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """What each choice of the method moves: the tree, distances, nearest relatives.
+    """What each choice of the method moves: the tree, distances, nearest relatives, predictions.
 
     One setting at a time differs from a baseline: the length of alleles, the index, the
     number of probes, half of the genes, the store.
@@ -75,6 +79,15 @@ def sensitivity(
         How often probes and genes are drawn; estimates are means over draws.
     metadata : path, DataFrame or mapping, optional
         Columns ``family`` and ``base_model``, as `propose_parents` reads them.
+    scores : DataFrame, Series or mapping, optional
+        Of benchmarks, as `cross_validate_scores` takes them.
+    groups : str or mapping, optional
+        What is left out together when scores are predicted, under every setting alike:
+        ``"model"``, ``"clade:0.5"`` (of the baseline's distances), or the group of each
+        model with scores. By default families where metadata name all, else
+        ``"clade:0.5"``, and copies of a model with it.
+    unit : {"fraction", "percent"}
+        Of the scores. Predictions are fractions.
     level : float
         Of the limits.
     preset : {"paper", "colab"}
@@ -103,25 +116,33 @@ def sensitivity(
           that are a clade of their own in the setting's tree;
         - parents_nearest: share of the declared parents among the models that are their
           child's nearest relative in the setting;
-        - families_whole_change, parents_nearest_change: those less the baseline's.
+        - families_whole_change, parents_nearest_change: those less the baseline's;
+        - predictions_moved: mean absolute difference of the predictions of `BenchmarkRegressor`,
+          each from models of other groups, to the baseline's;
+        - prediction_r, prediction_mae: Pearson's correlation of predictions with the scores,
+          and their mean absolute error; prediction_r_change, prediction_mae_change: those less
+          the baseline's. All five are means over benchmarks.
 
-        What says nothing (too few models, no family) has no row.
+        What says nothing (too few models, no family, no scores) has no row.
 
     Raises
     ------
     InputError
         An argument that is none; a length that completions do not reach; more probes than
-        there are; stores that share fewer than three models; a pair without a distance.
+        there are; stores that share fewer than three models; a pair without a distance; scores
+        that cannot be used, or whose models are all of one group.
 
     Notes
     -----
     Errors are of the models: each is left out in turn (over 30 models, 30 random groups) and
     pruned from the trees, and limits are Student's (see `pyphylo.stats._moved.jackknifed`).
+    Predictions are made once, from all models, and those left out are not counted.
     They say how far the numbers would differ over other models like these; models of one
     family being alike, limits are too narrow where families are few. Half of the genes is
     the yardstick: what chance alone moves.
 
-    O(settings * draws * groups * tree) time.
+    O(settings * draws * groups * tree) time; with scores as many fits as settings * draws *
+    groups of models.
 
     Examples
     --------
@@ -133,6 +154,8 @@ def sensitivity(
     draws = whole_number(draws, "draws", 1)
     seed = whole_number(seed, "seed", 0)
     n_threads = whole_number(n_threads, "n_threads", 0)
+    if scores is None and groups is not None:
+        raise InputError("groups say what is left out when scores are predicted: give scores too")
     if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1, not {level!r}")
     wanted = None if indices is None else _indices(indices)
@@ -147,7 +170,8 @@ def sensitivity(
         if name != start.store
     ]
     plan = _Plan.of(source, start, lengths, wanted, probes, draws, seed, others)
-    return _measured(plan, kinship, float(level), seed, n_threads, progress)
+    scored = None if scores is None else plan.scored(scores, groups, unit, kinship, n_threads)
+    return _measured(plan, kinship, scored, float(level), seed, n_threads, progress)
 
 
 @dataclass(frozen=True)
@@ -295,10 +319,27 @@ class _Plan:
             )  # fmt: skip
         return cls(setting("baseline", source.name), settings)
 
+    def scored(
+        self, scores: Any, groups: Any, unit: str, kinship: Kinship, n_threads: int
+    ) -> Scored:
+        """Scores of the baseline's models, which every setting's models must do with."""
+        from pyphylo.distance import DistanceMatrix
+        from pyphylo.predict._inputs import matched_scores
+
+        base = self.baseline
+        table = matched_scores(scores, base.models, unit)
+        D = index_distances(base.tables(0), base.index, base.models, n_threads)
+        scored = Scored.of(table, groups, DistanceMatrix._trusted(D, base.models, {}), kinship)
+        for setting in self.settings:
+            if setting.models != base.models:
+                scored.require(setting.models, setting.store)
+        return scored
+
 
 def _measured(
     plan: _Plan,
     kinship: Kinship,
+    scored: Scored | None,
     level: float,
     seed: int,
     n_threads: int,
@@ -322,12 +363,14 @@ def _measured(
             groups = groups_of(len(setting.models), seed)
             if setting.models not in reference:
                 D = index_distances(base_table, base.index, setting.models, n_threads)
-                reference[setting.models] = View(D, setting.models, kinship)
+                reference[setting.models] = View(D, setting.models, kinship, scored)
             views, table = [], base_table
-            for draw in range(setting.draws):
+            if setting is base:  # what it is compared with, which is not predicted twice
+                views.append(reference[setting.models])
+            for draw in range(0 if setting is base else setting.draws):
                 table = setting.tables(draw)
                 D = index_distances(table, setting.index, setting.models, n_threads)
-                views.append(View(D, setting.models, kinship))
+                views.append(View(D, setting.models, kinship, scored))
             against = _Against(reference[setting.models], views, groups)
             rows += _rows(setting, table, jackknifed(against.measure, groups, level))
             bar.update()

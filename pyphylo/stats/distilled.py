@@ -41,14 +41,18 @@ class SharedDrift:
     leader : str or None
         The candidate that shares most drift with the student; None for "none".
     rivals : tuple of str
-        Candidates that cannot be told from the leader.
+        Candidates that cannot be told from the leader, by inner product or by direction.
+    drift, drift_se, drift_p : float
+        f2(base, student), its error, and p against > 0: whether the student has moved at all.
     candidates : pandas.DataFrame
         A row a candidate, the most drift shared first: model; shared, f3(base; student,
         model), se, z, p (one-sided) and p_adjusted; cosine and cosine_se, of the two
         directions away from the base, NaN where one of the two has not moved.
     contrasts : pandas.DataFrame
         A row for each other candidate: model; estimate of f4(student, base; leader, model),
-        se, z, p (two-sided) and p_adjusted. Empty for "none".
+        se, z, p (two-sided) and p_adjusted; cosine, the student's with the leader less that with
+        the model, cosine_se, cosine_z, cosine_p and cosine_p_adjusted likewise, NaN where one of
+        the three has not moved. Empty for "none".
     cosines : pandas.DataFrame
         Cosines of the drifts of student and candidates, labelled on both axes.
     genes, blocks : int
@@ -60,6 +64,9 @@ class SharedDrift:
     reason: str
     leader: str | None
     rivals: tuple[str, ...]
+    drift: float
+    drift_se: float
+    drift_p: float
     candidates: pd.DataFrame
     contrasts: pd.DataFrame
     cosines: pd.DataFrame
@@ -102,9 +109,10 @@ def find_teacher(
     Returns
     -------
     SharedDrift
-        "shares most drift": f4(S, O; leader, X) is significantly positive for every
-        other candidate X. "undecided": for some X it is not; they are the rivals.
-        "none": the student shares no significant drift with any candidate.
+        "shares most drift": for every other candidate X both f4(S, O; leader, X) and the
+        leader's cosine less X's are significantly positive. "undecided": for some X one of
+        the two is not; they are the rivals. "none": the student has not clearly moved away
+        from the base, or shares no significant drift with any candidate.
 
     Raises
     ------
@@ -119,8 +127,11 @@ def find_teacher(
     :math:`\langle d_S, d_X \rangle = f_3(O; S, X)`, :math:`|d_X|^2 = f_2(O, X)`, and
     :math:`f_4(S, O; A, X) = \langle d_S, d_A \rangle - \langle d_S, d_X \rangle`. Standard errors
     are jackknifed over blocks of genes. The leader is chosen by the data, so its contrasts are
-    tested on two sides. An inner product grows with the candidate's own drift,
-    the cosine does not; where they name different candidates, the reason says so.
+    tested on two sides. An inner product grows with the candidate's own drift, and favours
+    what went far; a cosine does not, but is noisy where a drift is short. So a leader is named
+    only where both contrasts say so, each corrected for all candidates, which can only
+    lower the share of wrong names. A candidate that has not moved from the base has no
+    direction; against it the inner product decides alone.
 
     Shared drift is no proof of descent: like texts, like tasks and a common hidden
     ancestor give it too.
@@ -133,37 +144,51 @@ def find_teacher(
     names = _candidates(table, student, base, candidates)
     panel = F2Source(table, weighting).panel([base, student, *names], blocks, n_threads)
     rows = np.arange(2, len(panel.models))
+    drift, drift_se, _, drift_p = _tests(panel, panel.blocks_of(0, np.array([1])), "greater")
     shared, se, z, p = _tests(panel, panel.f3_blocks(0, 1, rows), "greater")
     adjusted = _CONTROLS[control](p)
-    cosines, errors = _cosines(panel)
+    directions = _Directions.of(panel)
+    cosines = directions.cosines
     order = np.argsort(-shared, kind="stable")
     ranked = _frame(
         [names[k] for k in order],
         shared=shared[order], se=se[order], z=z[order], p=p[order], p_adjusted=adjusted[order],
-        cosine=cosines[0, 1:][order], cosine_se=errors[order],
+        cosine=cosines[0, 1:][order], cosine_se=directions.errors(panel)[order],
     )  # fmt: skip
     first = int(order[0])
-    if adjusted[first] >= alpha:
-        outcome, leader, rivals, others = "none", None, (), order[:0]
-    else:
-        leader, others = names[first], order[1:]
+    moved = bool(drift_p[0] < alpha) and not np.isnan(cosines[0, 0])
+    led = moved and bool(adjusted[first] < alpha)
+    leader, others = (names[first], order[1:]) if led else (None, order[:0])
     sums = panel.f4_blocks(1, 0, first + 2, others + 2)
     f4, f4_se, f4_z, f4_p = _tests(panel, sums, "two-sided")
     f4_adjusted = _CONTROLS[control](f4_p)
+    nearer, nearer_se, nearer_z, nearer_p = directions.contrasts(panel, first, others)
+    nearer_adjusted = _CONTROLS[control](nearer_p)
     contrasts = _frame(
         [names[k] for k in others],
         estimate=f4, se=f4_se, z=f4_z, p=f4_p, p_adjusted=f4_adjusted,
+        cosine=nearer, cosine_se=nearer_se, cosine_z=nearer_z, cosine_p=nearer_p,
+        cosine_p_adjusted=nearer_adjusted,
     )  # fmt: skip
-    if leader is not None:
-        rivals = tuple(names[k] for k in others[f4_adjusted >= alpha])
+    as_much = f4_adjusted >= alpha
+    undirected = np.isnan(cosines[1 + others, 1 + others])
+    as_near = ~undirected & ~((nearer_adjusted < alpha) & (nearer > 0))
+    rivals = tuple(names[k] for k in others[as_much | as_near])
+    if leader is None:
+        outcome, reason = "none", _why_none(student, base, len(names), moved)
+    else:
         outcome = "undecided" if rivals else "shares most drift"
+        reason = _reason(student, leader, contrasts, as_much, as_near)
     return SharedDrift(
         student,
         base,
         outcome,
-        _reason(student, outcome, leader, rivals, ranked),
+        reason,
         leader,
         rivals,
+        float(drift[0]),
+        float(drift_se[0]),
+        float(drift_p[0]),
         ranked,
         contrasts,
         _square(cosines, [student, *names]),
@@ -193,35 +218,63 @@ def _tests(
     panel: F2Panel, sums: NDArray[np.float64], side: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Mean, error, z and p (Student's t) of block sums."""
+    mean, error = block_moments(sums, panel.sizes)
+    return mean, error, *_judged(mean, error, len(panel.sizes), side)
+
+
+def _judged(
+    mean: NDArray[np.float64], error: NDArray[np.float64], blocks: int, side: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Z, and p by Student's t; NaN where there is no mean."""
     from scipy.special import stdtr
 
-    mean, error = block_moments(sums, panel.sizes)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where((error == 0) & (mean == 0), 0.0, mean / error)
-    df = len(panel.sizes) - 1.0
-    p = np.asarray(stdtr(df, -z if side == "greater" else -np.abs(z)), dtype=np.float64)
-    return mean, error, z, p if side == "greater" else 2.0 * p
+    p = np.asarray(stdtr(blocks - 1.0, -z if side == "greater" else -np.abs(z)), dtype=np.float64)
+    return z, p if side == "greater" else 2.0 * p
 
 
-def _cosines(panel: F2Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cosines of the drifts of all models but the base, row 0; errors of the student's.
+@dataclass(frozen=True, eq=False)
+class _Directions:
+    """Directions away from the base, row 0 of the panel; the student is its row 1.
 
-    NaN where a drift is within two standard errors of 0: it has no direction then.
+    A drift within two standard errors of 0 has no direction, and its cosines are NaN.
     """
-    rows = np.arange(1, len(panel.models))
-    inner = panel.f3_blocks(0, rows[:, None], rows[None, :]).sum(axis=-1)
-    squares = panel.blocks_of(0, rows)
-    mean, error = block_moments(squares, panel.sizes)
-    moved = mean > 2 * error
-    length = np.sqrt(np.where(moved, squares.sum(axis=-1), np.nan))
-    cosines = inner / np.outer(length, length)
-    np.fill_diagonal(cosines, np.where(moved, 1.0, np.nan))
-    left = delete_one(panel.f3_blocks(0, 1, rows[1:]), panel.sizes)
-    norms = delete_one(squares, panel.sizes)
-    norms[~moved] = np.nan
-    with np.errstate(invalid="ignore"):
-        without = left / np.sqrt(norms[0] * norms[1:])
-    return cosines, nonlinear_error(cosines[0, 1:], without, panel.sizes)
+
+    cosines: NDArray[np.float64]
+    """Of all models but the base with each other."""
+    without: NDArray[np.float64]
+    """The student's with each candidate, without each block in turn."""
+
+    @classmethod
+    def of(cls, panel: F2Panel) -> _Directions:
+        rows = np.arange(1, len(panel.models))
+        inner = panel.f3_blocks(0, rows[:, None], rows[None, :]).sum(axis=-1)
+        squares = panel.blocks_of(0, rows)
+        mean, error = block_moments(squares, panel.sizes)
+        moved = mean > 2 * error
+        length = np.sqrt(np.where(moved, squares.sum(axis=-1), np.nan))
+        cosines = inner / np.outer(length, length)
+        np.fill_diagonal(cosines, np.where(moved, 1.0, np.nan))
+        left = delete_one(panel.f3_blocks(0, 1, rows[1:]), panel.sizes)
+        norms = delete_one(squares, panel.sizes)
+        norms[~moved] = np.nan
+        with np.errstate(invalid="ignore"):
+            without = left / np.sqrt(norms[0] * norms[1:])
+        return cls(cosines, without)
+
+    def errors(self, panel: F2Panel) -> NDArray[np.float64]:
+        """Of the student's cosines with the candidates."""
+        return nonlinear_error(self.cosines[0, 1:], self.without, panel.sizes)
+
+    def contrasts(
+        self, panel: F2Panel, first: int, others: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """How much nearer the student's direction is to one candidate's: mean, error, z, p."""
+        own = self.cosines[0, 1:]
+        apart = own[first] - own[others]
+        error = nonlinear_error(apart, self.without[first] - self.without[others], panel.sizes)
+        return apart, error, *_judged(apart, error, len(panel.sizes), "two-sided")
 
 
 def _frame(names: list[str], **columns: NDArray[np.float64]) -> pd.DataFrame:
@@ -238,18 +291,47 @@ def _square(cosines: NDArray[np.float64], names: list[str]) -> pd.DataFrame:
     return frame
 
 
+def _why_none(student: str, base: str, n: int, moved: bool) -> str:
+    if not moved:
+        return (
+            f"{student!r} has not clearly moved away from {base!r} (f2 is not clearly above 0), so "
+            "that it has no drift to share"
+        )
+    return f"{student!r} shares no significant drift with any of {n} candidates"
+
+
 def _reason(
-    student: str, outcome: str, leader: str | None, rivals: tuple[str, ...], ranked: pd.DataFrame
+    student: str,
+    leader: str,
+    contrasts: pd.DataFrame,
+    as_much: NDArray[np.bool_],
+    as_near: NDArray[np.bool_],
 ) -> str:
-    if leader is None:
-        return f"{student!r} shares no significant drift with any of {len(ranked)} candidates"
-    if outcome == "undecided":
-        also = some_names([repr(name) for name in rivals])
-        return f"{student!r} shares drift with {leader!r}, but no less with {also}, as far as seen"
-    told = f"{student!r} shares more drift with {leader!r} than with the other candidates"
-    cosine = ranked["cosine"].to_numpy()
-    if not np.isnan(cosine).all():
-        nearest = str(ranked["model"].iloc[int(np.nanargmax(cosine))])
-        if nearest != leader:
-            told += f"; by direction alone (cosine) {nearest!r} is nearer"
+    """The verdict on a leader: what shares as much, and what is as near, by name."""
+    if not (as_much | as_near).any():
+        return (
+            f"{student!r} shares more drift with {leader!r} than with the other candidates, by "
+            "inner product and by direction (cosine)"
+        )
+    models = contrasts["model"].to_numpy()
+    apart = contrasts["cosine"].to_numpy()
+    told = f"{student!r} shares drift with {leader!r}"
+    if as_much.any():
+        told += f", but no less with {_named(models[as_much])}, as far as seen"
+    if np.isnan(apart[as_near]).any():
+        return f"{told}; {leader!r} itself has not clearly moved, and has no direction"
+    if (apart[as_near] < 0).any():
+        nearest = str(models[int(np.nanargmin(apart))])
+        return (
+            f"{told}; the inner product is largest with {leader!r}, but by direction (cosine) "
+            f"{nearest!r} is nearer"
+        )
+    only = as_near & ~as_much
+    if only.any():
+        told += f"; by direction (cosine) {leader!r} is not clearly nearer than "
+        told += _named(models[only])
     return told
+
+
+def _named(models: NDArray[np.object_]) -> str:
+    return some_names([repr(str(name)) for name in models])
