@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pyphylo.cli import main
+from pyphylo.cli import build_parser, main
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -42,9 +46,35 @@ def run(line):
     return code, out.getvalue()
 
 
-@pytest.mark.parametrize("page", [name for name, blocks in PAGES.items() if blocks])
+@pytest.mark.parametrize(
+    "page", [name for name, blocks in PAGES.items() if blocks and name != "tutorial"]
+)
 def test_examples(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    check_page(page)
+
+
+def test_the_tutorial(tmp_path, monkeypatch):
+    """Its first command trains for minutes: here it finds that it was done, in a copy."""
+    demo = os.environ.get("PYPHYLO_DEMO")
+    if not demo or not Path(demo, "run.json").exists():
+        pytest.skip("PYPHYLO_DEMO names no folder that `pyphylo demo` made")
+    shutil.copytree(demo, tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    check_page("tutorial")
+
+
+def test_the_tutorials_commands_can_be_typed():
+    shown = [
+        line for kind, text in PAGES["tutorial"] if kind == "console" for line, _ in commands(text)
+    ]
+    assert shown[0] == "pyphylo demo --out demo"
+    for line in shown:
+        name, *words = shlex.split(line)
+        assert name == "head" or build_parser().parse_args(words).run
+
+
+def check_page(page):
     checker, known, wrong = doctest.OutputChecker(), {}, io.StringIO()
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     for number, (kind, text) in enumerate(PAGES[page]):
@@ -61,9 +91,45 @@ def test_examples(page, tmp_path, monkeypatch):
     assert not wrong.getvalue(), wrong.getvalue()
 
 
-def test_pages_are_linked_and_their_links_lead_somewhere():
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    for path in DOCS.glob("*.md"):
-        assert f"docs/{path.name}" in readme, path.name
-        for link in re.findall(r"\]\(([\w/.-]+\.md)\)", path.read_text(encoding="utf-8")):
-            assert (DOCS / link).exists(), f"{path.name}: {link}"
+def test_pages_are_listed_and_their_links_lead_somewhere():
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^[a-z]+$", "\n".join(re.findall(r"{toctree}(.*?)```", index, re.S)), re.M)
+    assert sorted([*listed, "index"]) == sorted(PAGES)
+    for path in [DOCS.parent / "README.md", *DOCS.glob("*.md")]:
+        for link in re.findall(r"\]\(([\w/.-]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_every_public_name_is_in_the_reference():
+    import pyphylo
+
+    named = set(re.findall(r"^   (\w+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.M))
+    assert set(pyphylo.__all__) - named == {"__version__", "simulate", "stats"}
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_warnings(tmp_path):
+    for module in ("sphinx", "myst_parser", "furo", "numpydoc", "sphinx_copybutton"):
+        pytest.importorskip(module, reason=f"{module} is not installed: pyphylo[docs]")
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("generated"))
+    build = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "docs",
+        "html",
+    ]
+    paths = os.pathsep.join(filter(None, [str(DOCS.parent), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        build, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    html = (tmp_path / "html" / "generated" / "pyphylo.Tree.html").read_text(encoding="utf-8")
+    assert "robinson_foulds" in html
+    help_page = (tmp_path / "html" / "commands.html").read_text(encoding="utf-8")
+    assert "usage: pyphylo genes build" in help_page
