@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from docutils import nodes
-from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 import pyphylo
 
@@ -32,6 +32,7 @@ templates_path = ["_templates"]
 myst_heading_anchors = 3
 
 autosummary_generate = True
+default_role = "py:obj"  # `name` in a docstring is a link where it is documented
 autodoc_typehints = "none"  # numpydoc's sections say types, shapes and units
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
@@ -41,15 +42,17 @@ html_theme = "furo"
 html_title = f"pyphylo {release}"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
 
 
-class Commands(Directive):
+class Commands(SphinxDirective):
     """Each command's help, from its own parser, under its name."""
 
     def run(self) -> list[nodes.Node]:
         """One section a command."""
         from pyphylo.cli import build_parser
 
+        self.env.note_reread()  # what is shown is in no file that Sphinx watches
         os.environ["COLUMNS"] = "90"  # argparse wraps at the terminal's width
         sections = []
         for name, parser in _parsers(build_parser()):
