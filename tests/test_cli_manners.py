@@ -102,6 +102,32 @@ def test_models_and_columns(capsys, tmp_path):
         assert f"did you mean {close}?" in err
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (
+            "Model,family",
+            "error: {}: the first line names no column 'model'; did you mean 'Model'?",
+        ),
+        ("model,Family", "warning: {} has no column 'family'; did you mean 'Family'?"),
+        ("model,famly,x", "warning: {} has no column 'family'; did you mean 'famly'?"),
+        ("model,base_model", None),
+    ],
+)
+def test_columns_of_metadata(capsys, tmp_path, header, said):
+    from pyphylo import DistanceMatrix
+
+    DistanceMatrix([[0, 1], [1, 0]], ["a", "b"]).save(tmp_path / "d.csv")
+    metadata = tmp_path / "m.csv"
+    width = header.count(",")
+    metadata.write_text(f"{header}\na{',x' * width}\nb{',x' * width}\n")
+    argv = ["tree", "d.csv", "-o", "t.nwk", "--no-pictures", "--metadata", "m.csv"]
+    code = main([str(tmp_path / word) if "." in word else word for word in argv])
+    err = capsys.readouterr().err
+    assert err == ("" if said is None else f"pyphylo: {said.format(repr(str(metadata)))}\n")
+    assert code == (2 if "error" in err else 0)
+
+
 # Completion
 
 

@@ -222,7 +222,8 @@ def _plain_table(
     targets: Sequence[str] | None,
 ) -> Scores:
     if "model" not in header:
-        raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'")
+        hint = did_you_mean("model", header)
+        raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'{hint}")
     at = header.index("model")
     _check_columns(path, targets, [name for name in header if name != "model"])
     wanted = [
