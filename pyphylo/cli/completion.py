@@ -42,6 +42,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo.cli import build_parser
 
     parser = build_parser()
+    _shorten(parser)
     for action in _actions(parser):
         if action.choices is None and action.metavar in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
@@ -49,6 +50,16 @@ def _run(args: argparse.Namespace) -> Outcome:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
     script = shtab.complete(parser, shell=args.shell)
     return Outcome(script, {"shell": args.shell, "script": script})
+
+
+def _shorten(parser: argparse.ArgumentParser) -> None:
+    """Describe each command, which shells show on one line, by its line in the list of commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for listed in action._choices_actions:
+                inner = action.choices[listed.dest]
+                inner.description = listed.help
+                _shorten(inner)
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
