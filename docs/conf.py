@@ -53,7 +53,7 @@ class Commands(SphinxDirective):
         from pyphylo.cli import build_parser
 
         self.env.note_reread()  # what is shown is in no file that Sphinx watches
-        os.environ["COLUMNS"] = "90"  # argparse wraps at the terminal's width
+        os.environ |= {"COLUMNS": "90", "NO_COLOR": "1"}  # argparse heeds the terminal
         sections = []
         for name, parser in _parsers(build_parser()):
             section = nodes.section(ids=[nodes.make_id(name)], names=[name])
