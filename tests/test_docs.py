@@ -104,6 +104,23 @@ def test_the_outline_of_an_output_can_be_wrong():
         assert not as_outline(shown, found)
 
 
+SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+TYPED = [
+    (path.name, line.strip())
+    for path in [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
+    for block in SHELL.findall(path.read_text(encoding="utf-8"))
+    for line in re.split(r"\n|&&", re.sub(r" \\\n +", " ", block))
+    if line.strip().startswith("pyphylo ")
+]
+
+
+@pytest.mark.parametrize(("page", "line"), TYPED)
+def test_commands_that_are_not_run_can_be_typed(page, line):
+    words = shlex.split(line, comments=True)[1:]
+    end = next((i for i, word in enumerate(words) if word in {"|", ">"}), len(words))
+    assert build_parser().parse_args(words[:end]).run
+
+
 def check_page(page, agrees=as_shown):
     known, wrong = {}, io.StringIO()
     runner = doctest.DocTestRunner(optionflags=FLAGS)
