@@ -81,7 +81,7 @@ def tree_html(tree: Tree) -> str:
 
 
 def _tree_picture(tree: Tree) -> str:
-    """A phylogram in SVG: one path of all branches, a text a tip."""
+    """A phylogram in SVG: one path of all branches, a dot that tells its support, a text a tip."""
     from pyphylo.plot._layout import drawn_lengths, preorder, rectangular, scale_bar
 
     walk = preorder(tree, ladder=True)
@@ -103,6 +103,12 @@ def _tree_picture(tree: Tree) -> str:
         parts += [
             f'<text x="{x[tip] + 4:.1f}" y="{y[tip] + 4:.1f}">{_text(name)}</text>'
             for tip, name in enumerate(tree.tips)
+        ]
+        parts += [
+            f'<circle cx="{x[v]:.1f}" cy="{y[v]:.1f}" r="2.5"><title>support {support:.2g}</title>'
+            "</circle>"
+            for v, support in enumerate(tree.support)
+            if np.isfinite(support)
         ]
     if bar:
         end, low = 5 + bar * (width - 10) / span, height - 14

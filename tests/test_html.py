@@ -11,7 +11,21 @@ import pyphylo as pp
 
 EVIL = "<img src=x onerror=alert(1)>"
 ODD = "a \"quoted\", 'single' & <b>, 🌳, שלום"
-KNOWN = {"div", "p", "table", "thead", "tbody", "tr", "th", "td", "svg", "title", "path", "text"}
+KNOWN = {
+    "div",
+    "p",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "svg",
+    "title",
+    "path",
+    "text",
+    "circle",
+}
 
 
 class Page(HTMLParser):
@@ -110,6 +124,12 @@ def test_a_tree_with_names(n):
     page = shown(tree)
     assert set(names) <= set(page.texts)
     assert ("0.2" in page.texts) == (n > 1)
+
+
+def test_support_is_told():
+    tree = pp.Tree.from_newick("(a:1,b:1,((c:1,d:1)0.97:1,e:1)0.5:1);")
+    assert {"support 0.97", "support 0.5"} <= set(shown(tree).texts)
+    assert tree._repr_html_().count("<circle") == 2
 
 
 def test_large_trees_are_small_or_left_out():
