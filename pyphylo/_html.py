@@ -89,7 +89,7 @@ def _tree_picture(tree: Tree) -> str:
     x, y = rectangular(walk, lengths, tree.n_tips)
     named = tree.n_tips <= _LABELLED
     step = 15.0 if named else max(600.0 / tree.n_tips, 1.0)
-    longest = max(map(len, map(_short, tree.tips))) if named else 0
+    longest = max(len(_short(tip)) for tip in tree.tips) if named else 0
     width, height = 420.0, step * tree.n_tips + 30
     bar, span = scale_bar(float(x.max())), float(x.max()) or 1.0
     x, y = 5 + x * (width - 10) / span, (y + 0.7) * step
@@ -101,8 +101,10 @@ def _tree_picture(tree: Tree) -> str:
     ]
     if named:
         parts += [
-            f'<text x="{x[tip] + 4:.1f}" y="{y[tip] + 4:.1f}">{_text(name)}</text>'
-            for tip, name in enumerate(tree.tips)
+            f'<text x="{x[v] + 4:.1f}" y="{y[v] + (4 if v < tree.n_tips else -3):.1f}">'
+            f"{_text(name)}</text>"
+            for v in range(tree.n_nodes)
+            if (name := tree.label(v)) is not None
         ]
         parts += [
             f'<circle cx="{x[v]:.1f}" cy="{y[v]:.1f}" r="2.5"><title>support {support:.2g}</title>'

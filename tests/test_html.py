@@ -132,6 +132,11 @@ def test_support_is_told():
     assert tree._repr_html_().count("<circle") == 2
 
 
+def test_ancestors_are_named():
+    tree = pp.Tree(["a", "b", "c"], [3, 3, 4, 4, -1], [1.0] * 4 + [0.0], labels=[EVIL, None])
+    assert EVIL in shown(tree).texts
+
+
 def test_large_trees_are_small_or_left_out():
     for n, drawn in ((151, True), (2000, True), (2001, False)):
         tree = pp.Tree(map(str, range(n)), [n] * n + [-1], [1.0] * n + [0.0])
