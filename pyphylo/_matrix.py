@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pyphylo._memory import require_memory
-from pyphylo._names import check_names
+from pyphylo._names import check_names, did_you_mean
 from pyphylo.errors import FileFormatError, InputError
 
 if TYPE_CHECKING:
@@ -202,6 +202,12 @@ class LabelledMatrix:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} models, {self.dtype})"
 
+    def _repr_html_(self) -> str:
+        """The first models, as a notebook shows them."""
+        from pyphylo._html import matrix_html
+
+        return matrix_html(self)
+
     def __getitem__(self, pair: tuple[str, str]) -> float:
         """The value of a pair of models, by name."""
         i, j = sorted(self._positions(pair).tolist())
@@ -216,7 +222,8 @@ class LabelledMatrix:
         wanted = tuple(ids)
         for name in wanted:
             if name not in index:
-                raise InputError(f"the matrix has no model {name!r}")
+                hint = did_you_mean(name, self.ids)
+                raise InputError(f"the matrix has no model {name!r}{hint}")
         return np.array([index[name] for name in wanted], dtype=np.intp)
 
     def filter(self: _M, ids: Iterable[str]) -> _M:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
 from collections.abc import Iterable
 from typing import Any
 
 from pyphylo.errors import InputError
 
-__all__ = ["check_names", "clean_text", "whole_number"]
+__all__ = ["check_names", "clean_text", "did_you_mean", "whole_number"]
 
 
 def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
@@ -63,6 +64,22 @@ def clean_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of an error's text: up to three known names that are close to one that is not.
+
+    Capitals do not count. Empty where none is close, or `name` is no string.
+    """
+    if not isinstance(name, str):
+        return ""
+    spelt: dict[str, list[str]] = {}
+    for each in known:
+        spelt.setdefault(each.lower(), []).append(each)
+    close = [
+        each for low in difflib.get_close_matches(name.lower(), spelt, n=3) for each in spelt[low]
+    ]
+    return f"; did you mean {' or '.join(map(repr, close[:3]))}?" if close else ""
 
 
 def whole_number(value: Any, name: str, least: int) -> int:

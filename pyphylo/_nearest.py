@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyphylo import _core
 from pyphylo._compare import some_names
-from pyphylo._names import whole_number
+from pyphylo._names import did_you_mean, whole_number
 from pyphylo._one_against_all import OneAgainstAll, jackknife_errors
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError, PyphyloWarning
@@ -186,8 +185,7 @@ def table_and_row(
             f"model must be a name or an AlleleTable of one model, not {type(model).__name__}"
         )
     if model not in table.models:
-        close = difflib.get_close_matches(model, table.models, n=3)
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        hint = did_you_mean(model, table.models)
         raise InputError(f"there is no model {model!r} among {len(table.models)}{hint}")
     return table, table.models.index(model)
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyphylo import _core
 from pyphylo._files import atomic_path
-from pyphylo._names import check_names, clean_text, whole_number
+from pyphylo._names import check_names, clean_text, did_you_mean, whole_number
 from pyphylo._populations import add_shard
 from pyphylo._provenance import merged_provenance
 from pyphylo._rows import RowArrays, gather_records
@@ -151,6 +151,12 @@ class AlleleTable:
             f"AlleleTable({len(self.models)} models, {len(self.genes)} genes, "
             f"{self._core.n_columns} alleles, nnz={self.nnz})"
         )
+
+    def _repr_html_(self) -> str:
+        """The first models, as a notebook shows them."""
+        from pyphylo._html import table_html
+
+        return table_html(self)
 
     def __eq__(self, other: object) -> bool:
         """Same models, genes, alleles and counts; the provenance may differ."""
@@ -498,5 +504,5 @@ def _positions(
     names = check_names(wanted, what)
     for name in names:
         if name not in index:
-            raise InputError(f"the table has no {what} {name!r}")
+            raise InputError(f"the table has no {what} {name!r}{did_you_mean(name, known)}")
     return np.array([index[name] for name in names], dtype=np.int64)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyphylo._files import atomic_write_bytes, read_bytes
 from pyphylo._gene_cutting import CutOptions, TextSource, cut_prompts, digest_of_texts
-from pyphylo._names import clean_text
+from pyphylo._names import clean_text, did_you_mean
 from pyphylo.errors import FileFormatError, InputError
 
 __all__ = ["Genome", "built_in_genomes"]
@@ -96,6 +96,12 @@ class Genome:
 
     def __repr__(self) -> str:
         return f"Genome({len(self)} genes, digest={self.digest[:12]})"
+
+    def _repr_html_(self) -> str:
+        """The first prompts, as a notebook shows them."""
+        from pyphylo._html import genome_html
+
+        return genome_html(self)
 
     @property
     def digest(self) -> str:
@@ -221,7 +227,8 @@ class Genome:
         """A genome that ships with pyphylo, of 128 prompts: ``"math"`` or ``"code"``."""
         if name not in _BUILT_IN:
             known = ", ".join(map(repr, _BUILT_IN))
-            raise InputError(f"no genome {name!r} ships with pyphylo; known: {known}")
+            hint = did_you_mean(name, _BUILT_IN)
+            raise InputError(f"no genome {name!r} ships with pyphylo; known: {known}{hint}")
         source = resources.files("pyphylo") / "data" / f"{name}.jsonl"
         return cls._from_jsonl(source.read_bytes(), f"the {name} genome")
 

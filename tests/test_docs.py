@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pyphylo.cli import main
+from pyphylo.cli import build_parser, main
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -21,6 +25,7 @@ PAGES = {path.stem: BLOCK.findall(path.read_text(encoding="utf-8")) for path in 
 
 def commands(text):
     """Each command line with what is shown below it."""
+    text = re.sub(r" \\\n +", " ", text)  # a line that goes on in the next
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         line, _, shown = part.partition("\n")
         yield line, shown
@@ -42,10 +47,82 @@ def run(line):
     return code, out.getvalue()
 
 
-@pytest.mark.parametrize("page", [name for name, blocks in PAGES.items() if blocks])
+@pytest.mark.parametrize(
+    "page", [name for name, blocks in PAGES.items() if blocks and name != "tutorial"]
+)
 def test_examples(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    checker, known, wrong = doctest.OutputChecker(), {}, io.StringIO()
+    check_page(page)
+
+
+def test_the_tutorial(tmp_path, monkeypatch):
+    """Its first command trains for minutes: here it finds that it was done, in a copy."""
+    demo = os.environ.get("PYPHYLO_DEMO")
+    if not demo or not Path(demo, "run.json").exists():
+        pytest.skip("PYPHYLO_DEMO names no folder that `pyphylo demo` made")
+    shutil.copytree(demo, tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    check_page("tutorial", as_outline)
+
+
+def test_the_tutorials_commands_can_be_typed():
+    shown = [
+        line for kind, text in PAGES["tutorial"] if kind == "console" for line, _ in commands(text)
+    ]
+    assert shown[0] == "pyphylo demo --out demo"
+    for line in shown:
+        name, *words = shlex.split(line)
+        assert name == "head" or build_parser().parse_args(words).run
+
+
+def as_shown(shown, found):
+    return doctest.OutputChecker().check_output(shown, found, FLAGS)
+
+
+def as_outline(shown, found):
+    """Whether all lines are there in this order: numbers, tips and drawn trees may be others.
+
+    Training rounds otherwise on another machine, and all that follows with it.
+    """
+    rest = iter(outline(found))
+    return all(line in rest for line in outline(shown))
+
+
+def outline(text):
+    text = re.sub(r"^.*(?:[/|\\+]-|-[\\+]).*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r'"prompt": ".*', '"prompt"', text)
+    text = re.sub(r"(?:(?:prose|code|dates|characters)-[a-z]+-\d(?:, )?)+", "TIPS", text)
+    text = re.sub(r"\d+(?:\.\d+)?(?:e-\d+)?", "#", text)
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return [line for line in lines if line not in {"", "..."}]
+
+
+def test_the_outline_of_an_output_can_be_wrong():
+    shown = "2 models:\nprose-help-1  0.5\n...\n"
+    assert as_outline(shown, "3 models:\n\ncode-syntax-2   1e-9\nmore\n")
+    for found in ("prose-help-1 0.5\n2 models:\n", "2 models:\nbase 0.5\n", "2 models:\n", ""):
+        assert not as_outline(shown, found)
+
+
+SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+TYPED = [
+    (path.name, line.strip())
+    for path in [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
+    for block in SHELL.findall(path.read_text(encoding="utf-8"))
+    for line in re.split(r"\n|&&", re.sub(r" \\\n +", " ", block))
+    if line.strip().startswith("pyphylo ")
+]
+
+
+@pytest.mark.parametrize(("page", "line"), TYPED)
+def test_commands_that_are_not_run_can_be_typed(page, line):
+    words = shlex.split(line, comments=True)[1:]
+    end = next((i for i, word in enumerate(words) if word in {"|", ">"}), len(words))
+    assert build_parser().parse_args(words[:end]).run
+
+
+def check_page(page, agrees=as_shown):
+    known, wrong = {}, io.StringIO()
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     for number, (kind, text) in enumerate(PAGES[page]):
         if kind == "python":
@@ -56,14 +133,50 @@ def test_examples(page, tmp_path, monkeypatch):
             continue
         for line, shown in commands(text):
             code, found = run(line)
-            assert checker.check_output(shown, found, FLAGS), f"$ {line}\n{found}"
+            assert agrees(shown, found), f"$ {line}\n{found}"
             assert (code != 0) == ("pyphylo: error:" in shown), line
     assert not wrong.getvalue(), wrong.getvalue()
 
 
-def test_pages_are_linked_and_their_links_lead_somewhere():
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    for path in DOCS.glob("*.md"):
-        assert f"docs/{path.name}" in readme, path.name
-        for link in re.findall(r"\]\(([\w/.-]+\.md)\)", path.read_text(encoding="utf-8")):
-            assert (DOCS / link).exists(), f"{path.name}: {link}"
+def test_pages_are_listed_and_their_links_lead_somewhere():
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^[a-z]+$", "\n".join(re.findall(r"{toctree}(.*?)```", index, re.S)), re.M)
+    assert sorted([*listed, "index"]) == sorted(PAGES)
+    for path in [DOCS.parent / "README.md", *DOCS.glob("*.md")]:
+        for link in re.findall(r"\]\(([\w/.-]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_every_public_name_is_in_the_reference():
+    import pyphylo
+
+    named = set(re.findall(r"^   (\w+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.M))
+    assert set(pyphylo.__all__) - named == {"__version__", "simulate", "stats"}
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_warnings(tmp_path):
+    for module in ("sphinx", "myst_parser", "furo", "numpydoc", "sphinx_copybutton"):
+        pytest.importorskip(module, reason=f"{module} is not installed: pyphylo[docs]")
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("generated"))
+    build = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "docs",
+        "html",
+    ]
+    paths = os.pathsep.join(filter(None, [str(DOCS.parent), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        build, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    html = (tmp_path / "html" / "generated" / "pyphylo.Tree.html").read_text(encoding="utf-8")
+    assert "robinson_foulds" in html
+    help_page = (tmp_path / "html" / "commands.html").read_text(encoding="utf-8")
+    assert "usage: pyphylo genes build" in help_page

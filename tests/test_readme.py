@@ -26,3 +26,15 @@ def test_both_install_commands_name_the_constraints():
     installs = re.findall(r"^pip install .*$", README, re.M)
     assert len(installs) == 2
     assert all("-c constraints.txt" in line for line in installs)
+
+
+def test_the_citation_is_of_this_version():
+    import yaml
+
+    from pyphylo import __version__
+
+    text = (Path(__file__).parent.parent / "CITATION.cff").read_text(encoding="utf-8")
+    entry = yaml.safe_load(text)
+    assert {"cff-version", "message", "title", "authors"} <= set(entry)
+    assert entry["version"] == __version__
+    assert all(reference["url"] in README for reference in entry["references"])

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from pyphylo._version import __version__
 from pyphylo.cli._common import Outcome
+from pyphylo.cli._parser import Parser
 from pyphylo.errors import InputError, PyphyloError, PyphyloWarning
 
 __all__ = ["build_parser", "main"]
@@ -36,15 +37,19 @@ _COMMANDS = {
     "sensitivity": "sensitivity",
     "bench": "bench",
     "info": "info",
+    "completion": "completion",
 }
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every subcommand; imports no library."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pyphylo",
         description="Family trees of language models from what they say.",
-        epilog="First time here? Run: pyphylo demo",
+        epilog="examples:\n"
+        "  pyphylo demo                               the first time: nothing to prepare\n"
+        "  pyphylo run gpt2 distilgpt2 --out family   your models\n"
+        "  pyphylo tree --help                        options and examples of one command",
     )
     parser.add_argument("--version", action="version", version=f"pyphylo {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

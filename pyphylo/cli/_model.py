@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._names import did_you_mean
 from pyphylo.cli._common import (
     add_backend_options,
     add_json,
@@ -100,8 +100,7 @@ def model_name(spec: str, table: AlleleTable) -> str:
 
 
 def _absent(spec: str, store: SampleStore, table: AlleleTable) -> str:
-    close = difflib.get_close_matches(spec, table.models, n=3)
-    hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+    hint = did_you_mean(spec, table.models)
     return f"{spec!r} is none of the {len(table.models)} models of store {str(store.path)!r}{hint}"
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyphylo._names import did_you_mean
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def check_root(args: argparse.Namespace, names: Sequence[str]) -> None:
 def _check_name(name: str, names: Sequence[str], option: str) -> None:
     if name in names:
         return
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(name, names)
     raise InputError(f"{option}: there is no model {name!r} in the matrix{hint}")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._names import did_you_mean
 from pyphylo.errors import InputError, PyphyloWarning
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ def groups_of(args: argparse.Namespace, known: Known, scored: Sequence[str]) -> 
     rows = _rows(path, known, f"--groups {text}")
     named = {name: row[column] for name, row in rows.items() if column in row}
     if not named:
-        raise InputError(f"--groups {text}: no model has a value in a column {column!r}")
+        hint = did_you_mean(column, _columns(rows))
+        raise InputError(f"--groups {text}: no model has a value in a column {column!r}{hint}")
     missing = [name for name in scored if name not in named]
     if missing:
         raise InputError(
@@ -196,7 +198,10 @@ def covariates_of(
     for name in names.split(","):
         cells = [rows.get(model, {}).get(name) for model in models]
         if not any(cells):
-            raise InputError(f"--covariates {args.covariates}: no model has a value of {name!r}")
+            hint = did_you_mean(name, _columns(rows))
+            raise InputError(
+                f"--covariates {args.covariates}: no model has a value of {name!r}{hint}"
+            )
         where = f"--covariates {args.covariates}: {name}"
         pairs = zip(cells, models, strict=True)
         values = np.array([_value(cell, name, where, model) for cell, model in pairs])
@@ -240,13 +245,20 @@ def _aliases(args: argparse.Namespace) -> dict[str, list[str]] | None:
         raise InputError(f"--aliases {args.aliases}: write FILE:COLUMN, or give --metadata too")
     from pyphylo.io.metadata import read_metadata
 
+    rows = read_metadata(path)
     found = {
         model: [row[name] for name in names.split(",") if name in row]
-        for model, row in read_metadata(path).items()
+        for model, row in rows.items()
     }
     if not any(found.values()):
-        raise InputError(f"--aliases {args.aliases}: no model has a value in such a column")
+        hint = did_you_mean(names.split(",")[0], _columns(rows))
+        raise InputError(f"--aliases {args.aliases}: no model has a value in such a column{hint}")
     return found
+
+
+def _columns(rows: Rows) -> list[str]:
+    """The columns in which some model has a value."""
+    return list(dict.fromkeys(name for row in rows.values() for name in row))
 
 
 def _rows(path: str | None, known: Known, what: str) -> Rows:

@@ -34,9 +34,9 @@ def add_parser(commands: Any, name: str) -> None:
         help="the tree of some models, and which of them descend from two places in it",
         description="An admixture graph of 5 to 60 models: a tree, and up to three edges that make "
         "a model, or a clade, a mixture of two places. Each edge is tested on genes that did "
-        "not choose it; where none passes, the outcome is 'no edge supported'.",
-        epilog="example: pyphylo admixture --store store --base base-model -o graph.nwk (extended "
-        "Newick; writes graph.dot, graph.svg and graph.png too)",
+        "not choose it; where none passes, the outcome is 'no edge supported'. The graph is "
+        "written as extended Newick, and beside it as .dot, .svg and .png.",
+        epilog="example: pyphylo admixture --store store --base base-model -o graph.nwk",
     )
     parser.add_argument("--store", required=True, metavar="STORE", help="or an allele table's file")
     parser.add_argument(

@@ -65,6 +65,7 @@ def _add_similarity(kernels: Any) -> None:
         help="all pairs of simulated tables",
         description="Time and memory of all pairs of simulated tables. Every call starts from a "
         "table of sparse rows alone; each setting is measured in a process of its own.",
+        epilog="example: pyphylo bench similarity --models 1000 5000",
     )
     _add_sizes(parser, SIZES, "models")
     parser.add_argument("--genes", type=positive, default=128, metavar="N", help="default 128")
@@ -79,6 +80,7 @@ def _add_nj(kernels: Any) -> None:
         help="trees of simulated distances",
         description="Time and memory of trees of simulated distances; each setting is measured in "
         "a process of its own.",
+        epilog="example: pyphylo bench nj --models 1000 --method bionj",
     )
     _add_sizes(parser, NJ_SIZES, "tips")
     parser.add_argument("--kind", choices=_KINDS, nargs="+", default=list(_KINDS))
@@ -96,6 +98,7 @@ def _add_sampling(kernels: Any) -> None:
         description="How fast a model's alleles are read, and where the time goes. Tokens run are "
         "all that went through the model, tokens needed are each prompt and each start of a "
         "completion that was looked at, once. The modes take turns in one process.",
+        epilog="example: pyphylo bench sampling gpt2 --mode sample hybrid",
     )
     parser.add_argument(
         "model",

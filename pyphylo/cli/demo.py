@@ -22,6 +22,7 @@ def add_parser(commands: Any, name: str) -> None:
         description="Train a family of small language models on text that comes with Python, along "
         "a known tree; sample them, and draw the tree that their answers give beside the true "
         "one. No download; some minutes on two cores. Run again, it goes on where it was stopped.",
+        epilog="example: pyphylo demo --out demo",
     )
     parser.add_argument("--out", default="pyphylo-demo", metavar="DIR", help="default pyphylo-demo")
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="default 0")

@@ -32,7 +32,11 @@ __all__ = ["add_parser"]
 def add_parser(commands: Any, name: str) -> None:
     """Register the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help="the distance matrix of a store"
+        name,
+        help="the distance matrix of a store",
+        description="The genetic distances between all models of a store, in a file by suffix.",
+        epilog="examples:\n  pyphylo distance store -o distances.npz\n"
+        "  pyphylo distance store -o unbiased.csv --estimator unbiased --intervals limits.csv",
     )
     parser.add_argument(
         "store", metavar="STORE", help="a folder, or an address such as s3://bucket/store"

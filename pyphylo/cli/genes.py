@@ -22,12 +22,16 @@ def add_parser(commands: Any, name: str) -> None:
     _add_build(actions)
     add_select(actions)
 
-    show = actions.add_parser("show", help="print a genome's prompts")
+    show = actions.add_parser(
+        "show", help="print a genome's prompts", epilog="example: pyphylo genes show code"
+    )
     show.add_argument("genome", nargs="?", default="math", metavar="GENOME", help=_GENOME_HELP)
     add_json(show)
     show.set_defaults(run=_show)
 
-    listed = actions.add_parser("list", help="the genomes that ship with pyphylo")
+    listed = actions.add_parser(
+        "list", help="the genomes that ship with pyphylo", epilog="example: pyphylo genes list"
+    )
     add_json(listed)
     listed.set_defaults(run=_list)
 

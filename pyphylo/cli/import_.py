@@ -16,6 +16,7 @@ def add_parser(commands: Any, name: str) -> None:
         name,
         help="completions from a file into a store",
         description='Import JSON lines {"model": …, "gene": …, "completion": …}, plain or gzipped.',
+        epilog="example: pyphylo import completions.jsonl.gz --store store",
     )
     parser.add_argument("completions", metavar="FILE")
     parser.add_argument(

@@ -37,6 +37,7 @@ def add_parser(commands: Any, name: str) -> None:
         help="build, instruction set, threads, versions",
         description="Build, instruction set, threads, versions. With STORE also how its models "
         "would be compared, what that costs and the memory it takes.",
+        epilog="examples:\n  pyphylo info\n  pyphylo info store",
     )
     parser.add_argument(
         "store", nargs="?", metavar="STORE", help="a store, or the file of an allele table"

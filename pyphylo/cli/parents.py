@@ -38,6 +38,7 @@ def add_parser(commands: Any, name: str) -> None:
         description="Propose a parent for each model whose metadata name none, or abstain. Writes "
         "columns model, parent (empty: abstains), confidence: the probability that the likeliest "
         "parent is the true one, if the true one is among the candidates.",
+        epilog="example: pyphylo parents distances.npz --metadata models.csv -o parents.csv",
     )
     parser.add_argument("matrix", metavar="DIST", help=".npz .npy .phy .csv .tsv .parquet")
     parser.add_argument(

@@ -25,7 +25,8 @@ def add_parser(commands: Any, name: str) -> None:
         name,
         help="from models to their tree in one command; resumes",
         description="Sample models, measure their distances, join them into a tree and draw it.",
-        epilog="example: pyphylo run gpt2 distilgpt2 EleutherAI/pythia-70m --out family",
+        epilog="examples:\n  pyphylo run gpt2 distilgpt2 EleutherAI/pythia-70m --out family\n"
+        "  pyphylo run mine=checkpoints/final gpt2 --genome code --out family",
     )
     add_models(parser)
     parser.add_argument("--out", required=True, metavar="DIR")

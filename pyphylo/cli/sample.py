@@ -21,7 +21,9 @@ def add_parser(commands: Any, name: str) -> None:
         help="sample models into a store; resumes",
         description="Sample models into a store, one at a time in memory. Finished models are "
         "kept; run the same command again to go on.",
-        epilog="example: pyphylo sample gpt2 'EleutherAI/pythia-70m@step*' my=out/ --store store",
+        epilog="examples:\n"
+        "  pyphylo sample gpt2 'EleutherAI/pythia-70m@step*' my=out/ --store store\n"
+        "  pyphylo sample --models models.txt --store store --shard 3/16",
     )
     add_models(parser)
     parser.add_argument(

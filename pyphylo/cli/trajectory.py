@@ -35,9 +35,9 @@ def add_parser(commands: Any, name: str) -> None:
         description="Checkpoints of one training run, in order: each one's distance to the first, "
         "to the last and to references, with 95% limits (jackknife over genes), and the "
         "speed of change since the one before. Steps are read from names such as step1000 or "
-        "checkpoint-500, where all have one.",
+        "checkpoint-500, where all have one. Beside the CSV it writes pictures, .svg and .png.",
         epilog="example: pyphylo trajectory 'org/name@step*' --store store --references gpt2 "
-        "-o run.csv (writes run.svg and run.png too)",
+        "-o run.csv",
     )
     parser.add_argument(
         "checkpoints",

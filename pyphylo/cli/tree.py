@@ -40,6 +40,9 @@ def add_parser(commands: Any, name: str) -> None:
         help="the tree of a distance matrix, and its pictures",
         description="Join neighbours into a tree. Beside tree.nwk it draws tree, tree_unrooted and "
         "tree_heatmap, each as .svg and .png.",
+        epilog="examples:\n  pyphylo tree distances.npz -o tree.nwk --metadata families.csv\n"
+        "  pyphylo tree distances.npz -o tree.nwk --method bme --bootstrap 200 --store store\n"
+        "  pyphylo tree distances.npz -o rooted.nwk --outgroup gpt2 distilgpt2",
     )
     parser.add_argument("matrix", metavar="DIST", help=".npz .phy .csv .tsv .parquet")
     parser.add_argument(

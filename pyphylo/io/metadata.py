@@ -11,12 +11,13 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pyphylo._files import read_bytes
+from pyphylo._names import did_you_mean
 from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
 
 __all__ = ["Lineage", "read_families", "read_lineage", "read_metadata"]
@@ -42,7 +43,9 @@ def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
     try:
         header = next(reader, [])
         if "model" not in header:
-            raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'")
+            hint = did_you_mean("model", header)
+            raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'{hint}")
+        _warn_of_family(header, path)
         for fields in reader:
             if not fields:
                 continue
@@ -57,6 +60,13 @@ def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
     except csv.Error as error:
         raise FileFormatError(f"{str(path)!r}, line {reader.line_num}: {error}") from None
     return rows
+
+
+def _warn_of_family(header: Sequence[str], path: str | Path) -> None:
+    """Say so where a column is all but called family: it would be passed over without a word."""
+    hint = "" if "family" in header else did_you_mean("family", header)
+    if hint:
+        warnings.warn(f"{str(path)!r} has no column 'family'{hint}", PyphyloWarning, stacklevel=3)
 
 
 def read_families(path: str | Path) -> dict[str, str]:
@@ -141,7 +151,8 @@ def _rows(metadata: Any) -> tuple[Mapping[str, Mapping[str, Any]], str]:
         return metadata, "metadata"
     if hasattr(metadata, "to_dict") and hasattr(metadata, "columns"):
         if "model" not in metadata.columns:
-            raise InputError("the metadata frame has no column 'model'")
+            hint = did_you_mean("model", map(str, metadata.columns))
+            raise InputError(f"the metadata frame has no column 'model'{hint}")
         rows: dict[str, dict[str, Any]] = {}
         for row in metadata.to_dict("records"):
             model = row["model"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyphylo._files import read_bytes
+from pyphylo._names import did_you_mean
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.io.eval_results import is_results, parse_results, read_json
 
@@ -221,7 +222,8 @@ def _plain_table(
     targets: Sequence[str] | None,
 ) -> Scores:
     if "model" not in header:
-        raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'")
+        hint = did_you_mean("model", header)
+        raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'{hint}")
     at = header.index("model")
     _check_columns(path, targets, [name for name in header if name != "model"])
     wanted = [
@@ -335,7 +337,7 @@ def _check_columns(path: Path, targets: Sequence[str] | None, here: list[str]) -
     if unknown:
         raise InputError(
             f"{str(path)!r} has no scores of {', '.join(map(repr, unknown))}; it has "
-            f"{_some(here) or 'none at all'}"
+            f"{_some(here) or 'none at all'}{did_you_mean(unknown[0], here)}"
         )
 
 
@@ -346,7 +348,7 @@ def _check_targets(scores: Scores, targets: Sequence[str] | None, path: Path) ->
     if unknown:
         raise InputError(
             f"{str(path)!r} ({scores.form}) has no score of {', '.join(map(repr, unknown))}; "
-            f"it has {_some(here) or 'none at all'}"
+            f"it has {_some(here) or 'none at all'}{did_you_mean(unknown[0], here)}"
         )
     if not here:
         raise FileFormatError(f"{str(path)!r} ({scores.form}) holds no score")

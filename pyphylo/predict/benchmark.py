@@ -60,7 +60,7 @@ class BenchmarkRegressor(SavedAsArrays, RegressorMixin, BaseEstimator):  # type:
     landmarks_ : ndarray of int
         Columns of X that predictions read.
     unit_ : float
-        Distances D count as similarities exp(-D / unit_): 1 but for distances whose median
+        Distances D count as similarities ``exp(-D / unit_)``: 1 but for distances whose median
         exceeds 2, which are not Nei's.
     stiffness_ : float
         The one chosen.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from pyphylo._names import did_you_mean
 from pyphylo.errors import InputError
 from pyphylo.sampling.base import Sampler
 
@@ -93,10 +93,9 @@ def check_mode(backend: str, mode: str) -> None:
 
 def _factory(backend: str) -> Callable[..., Sampler]:
     if backend not in _BACKENDS:
-        close = difflib.get_close_matches(backend, _BACKENDS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
         known = ", ".join(map(repr, available_backends()))
-        raise InputError(f"unknown backend {backend!r}; {hint}known: {known}")
+        hint = did_you_mean(backend, _BACKENDS)
+        raise InputError(f"unknown backend {backend!r}; known: {known}{hint}")
     module, _, attribute = _BACKENDS[backend].partition(":")
     factory: Callable[..., Sampler] = getattr(import_module(module), attribute)
     return factory

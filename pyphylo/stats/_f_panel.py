@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from pyphylo import _core
 from pyphylo._compare import some_names
 from pyphylo._memory import require_memory
-from pyphylo._names import whole_number
+from pyphylo._names import did_you_mean, whole_number
 from pyphylo.errors import InputError, PyphyloWarning
 
 if TYPE_CHECKING:
@@ -165,10 +164,7 @@ def rows_of(table: AlleleTable, names: Iterable[str]) -> NDArray[np.int64]:
     for name in names:
         row = place.get(name) if isinstance(name, str) else None
         if row is None:
-            close = (
-                difflib.get_close_matches(name, table.models, n=3) if isinstance(name, str) else []
-            )
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            hint = did_you_mean(name, table.models)
             raise InputError(f"there is no model {name!r} among {len(table.models)}{hint}")
         rows.append(row)
     return np.array(rows, dtype=np.int64)

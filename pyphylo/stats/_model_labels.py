@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyphylo._names import did_you_mean
 from pyphylo.errors import InputError
 
 __all__ = ["group_codes", "known_rows", "score_values"]
@@ -77,8 +77,7 @@ def known_rows(names: Iterable[str], models: Sequence[str], what: str) -> list[i
     rows = []
     for name in names:
         if name not in number:
-            close = difflib.get_close_matches(str(name), models, n=3)
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            hint = did_you_mean(name, models)
             raise InputError(f"{what} {name!r} is none of the table's {len(models)} models{hint}")
         rows.append(number[name])
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from pyphylo import _core
 from pyphylo._compare import ESTIMATORS, some_names, usable_cells
 from pyphylo._matrix import LabelledMatrix
-from pyphylo._names import whole_number
+from pyphylo._names import did_you_mean, whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError
@@ -309,8 +308,7 @@ def _pair(pair: Any, table: AlleleTable) -> tuple[str, str]:
         raise InputError(f"a pair is two names of models, not {pair!r}")
     for name in pair:
         if name not in table.models:
-            close = difflib.get_close_matches(str(name), table.models, n=3)
-            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            hint = did_you_mean(name, table.models)
             raise InputError(f"the table has no model {name!r}{hint}")
     if pair[0] == pair[1]:
         raise InputError(f"a pair is two models, not {pair[0]!r} twice")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._compare import some_names
-from pyphylo._names import whole_number
+from pyphylo._names import did_you_mean, whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError
 from pyphylo.stats._cells import kinds_of_cells
@@ -275,8 +274,7 @@ def _pairs(
             raise InputError(f"a pair is two names of models, not {pair!r}")
         for name, where in zip(pair, (table, other), strict=True):
             if name not in where.models:
-                close = difflib.get_close_matches(str(name), where.models, n=3)
-                hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+                hint = did_you_mean(name, where.models)
                 which = "first" if where is table else "second"
                 raise InputError(f"the {which} table has no model {name!r}{hint}")
         found.append((pair[0], pair[1]))

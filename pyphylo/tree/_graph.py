@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from pyphylo._names import did_you_mean
 from pyphylo.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class TreeGraph:
     def node(self, name: str) -> int:
         """The node of a name."""
         if name not in self.names:
-            raise InputError(f"the tree has no model {name!r}")
+            hint = did_you_mean(name, filter(None, self.names))
+            raise InputError(f"the tree has no model {name!r}{hint}")
         return self.names.index(name)
 
     def neighbours(self) -> list[list[tuple[int, int]]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pyphylo._names import did_you_mean
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.io.metadata import read_lineage
 from pyphylo.tree._graph import Branch, Contraction
@@ -112,7 +113,8 @@ def living_ancestor_tree(
 
     values = _checked_values(D)
     if root is not None and root not in D.ids:
-        raise InputError(f"the distances hold no model {root!r} to root the tree at")
+        hint = did_you_mean(root, D.ids)
+        raise InputError(f"the distances hold no model {root!r} to root the tree at{hint}")
     if D.provenance.get("estimator") == "plugin":
         warnings.warn(
             "plug-in distances put every model on a branch of its own, and hide who is an "

@@ -71,7 +71,9 @@ def delta_scores(
         A row a model, in the order of ``D.ids``, with the columns
 
         model : str
+            Its name.
         delta : float
+            Mean over its quartets, 0 to 1.
         error : float
             Standard error that drawing quartets gives `delta`; 0 where all were seen.
         weighted, weighted_error : float
@@ -82,6 +84,7 @@ def delta_scores(
             Likewise the mean of (largest - middle)^2, of distances scaled to a mean of
             1 (Gray et al. 2010).
         quartets : int
+            How many were looked at.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from pyphylo import _core
 from pyphylo._compare import some_names
 from pyphylo._gene_weights import gene_weights
-from pyphylo._names import check_names, whole_number
+from pyphylo._names import check_names, did_you_mean, whole_number
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.tree._insertion import branches, insert_tip, inside
 from pyphylo.tree.tree import Tree
@@ -303,11 +302,9 @@ def rows_of_tips(tree: Tree, table: AlleleTable) -> NDArray[np.intp]:
     place_of = {name: i for i, name in enumerate(table.models)}
     absent = [tip for tip in tree.tips if tip not in place_of]
     if absent:
-        close = difflib.get_close_matches(absent[0], table.models, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InputError(
-            f"there are no data of the tip {some_names([repr(tip) for tip in absent])}{hint}: "
-            "sample them, or take them out with tree.shear"
+            f"there are no data of the tip {some_names([repr(tip) for tip in absent])}: sample "
+            f"them, or take them out with tree.shear{did_you_mean(absent[0], table.models)}"
         )
     rows = np.array([place_of[tip] for tip in tree.tips], dtype=np.intp)
     empty = np.flatnonzero(np.diff(table._core.indptr)[rows] == 0)

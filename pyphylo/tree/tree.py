@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyphylo._names import check_names
+from pyphylo._names import check_names, did_you_mean
 from pyphylo.errors import InputError
 from pyphylo.tree import _arrays, _changes, _checks, _compare, _distances, _fit, _rooting
 from pyphylo.tree.newick import format_tree, parse
@@ -107,6 +106,12 @@ class Tree:
     def __repr__(self) -> str:
         return f"Tree({self.n_tips} tips, {'rooted' if self.is_rooted else 'unrooted'})"
 
+    def _repr_html_(self) -> str:
+        """The tree as a notebook shows it."""
+        from pyphylo._html import tree_html
+
+        return tree_html(self)
+
     def __eq__(self, other: object) -> bool:
         """Same tips, shape, lengths, supports and labels, as displayed; numbering aside."""
         if not isinstance(other, Tree):
@@ -163,9 +168,7 @@ class Tree:
     def index(self, tip: str) -> int:
         """The number of a tip. Raises InputError where there is none of that name."""
         if tip not in self._number:
-            close = difflib.get_close_matches(tip, self.tips, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"the tree has no tip {tip!r}{hint}")
+            raise InputError(f"the tree has no tip {tip!r}{did_you_mean(tip, self.tips)}")
         return self._number[tip]
 
     def label(self, node: int) -> str | None:
