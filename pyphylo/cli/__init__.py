@@ -34,6 +34,7 @@ _COMMANDS = {
     "admixture": "admixture",
     "trajectory": "trajectory",
     "sensitivity": "sensitivity",
+    "report": "report",
     "bench": "bench",
     "info": "info",
 }
