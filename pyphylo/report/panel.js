@@ -59,8 +59,8 @@ function parentFacts(tip) {
   if (proposed !== null) {
     facts.push(element('dt', {}, 'proposed'), element('dd', {}, nameButton(proposed), ` confidence ${digits(data.parents.confidence[tip], 2)}`));
   }
-  if (!facts.length) facts.push(element('dt', {}, 'none'), element('dd', {}, 'declared, nor sure enough to propose'));
-  return [element('h3', {}, 'Parent'), element('dl', {}, ...facts)];
+  const none = element('p', {}, 'None is declared, and none is sure enough to be proposed.');
+  return [element('h3', {}, 'Parent'), facts.length ? element('dl', {}, ...facts) : none];
 }
 
 function scoreFacts(tip) {

@@ -40,11 +40,12 @@ class Scatter {
     const radius = Math.max(2.2, Math.min(5, 60 / Math.sqrt(p.tips.length)));
     this.spots = p.tips.map((tip, i) => [tip, px(p.x[i]), py(p.y[i])]);
     const first = (tip) => tip === state.hovered || inChosen(tip) || state.matched.has(tip);
+    const paper = theme('paper');
     for (const strong of [false, true]) {
       for (const [tip, x, y] of this.spots) {
         if (first(tip) !== strong) continue;
         if (strong) pen.path(markPath('circle', x, y, radius + 3.5), theme('halo'), theme('ink'));
-        pen.path(markPath(colours.shape[tip], x, y, radius), colours.tip[tip], theme('paper'), 0.6);
+        pen.path(markPath(colours.shape[tip], x, y, radius), colours.tip[tip], radius > 2.5 && paper, 0.6);
       }
     }
     const size = 10.5;
