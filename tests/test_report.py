@@ -183,7 +183,8 @@ def test_columns_are_numbers_or_texts_by_frequency():
 
 
 def test_telling_alleles_are_those_that_others_lack():
-    data = payload_of(report_html(table()))
+    with pytest.warns(pp.PyphyloWarning, match="needs 8 genes"):
+        data = payload_of(report_html(table()))
     assert sorted(data["names"]) == ["a1", "a2", "b1", "b2"]
     i = data["names"].index("a1")
     (_, allele, own, mean, beside), *_ = data["alleles"]["rows"][i]
@@ -193,6 +194,55 @@ def test_telling_alleles_are_those_that_others_lack():
     nearest_of_a1 = data["names"][array(data["near"]["index"], "<u4")[i * data["near"]["k"]]]
     assert nearest_of_a1 == "a2"
     assert said["x"][4] == [1, 0, 0]
+
+
+def many_genes(n_models=12, n_genes=20):
+    """Completions of many genes; models of one half of the order say alike."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for model in range(n_models):
+        for gene in range(n_genes):
+            base = rng.integers(0, 3, size=8) + (10 if model % 2 and gene % 3 else 0)
+            rows += [(f"m{model}", f"g{gene}", f"w{word:03d} and more") for word in base]
+    return rows
+
+
+def test_limits_are_those_of_the_alleles():
+    rows = many_genes()
+    table = pp.AlleleTable.from_records(rows, rule=pp.AlleleRule())
+    data = payload_of(report_html(table))
+    names, k = data["names"], data["near"]["k"]
+    frame = pp.distance_intervals(table, estimator="plugin").to_frame()
+    low = {frozenset(pair): value for *pair, value in frame[["model", "other", "low"]].to_numpy()}
+    index = array(data["near"]["index"], "<u4").reshape(-1, k)
+    lower = array(data["near"]["lower"], "<f4").reshape(-1, k)
+    upper = array(data["near"]["upper"], "<f4").reshape(-1, k)
+    distance = array(data["near"]["distance"], "<f4").reshape(-1, k)
+    for i, relatives in enumerate(index):
+        for j, other in enumerate(relatives):
+            assert lower[i, j] == pytest.approx(low[frozenset((names[i], names[other]))], abs=1e-6)
+    assert (lower <= distance).all()
+    assert (distance <= upper).all()
+    other = distances(12, names=[f"m{i}" for i in range(12)])
+    with pytest.warns(pp.PyphyloWarning, match="not those of the alleles"):
+        assert "lower" not in payload_of(report_html(other, store=table))["near"]
+
+
+def test_a_store_shows_the_words_of_its_models(tmp_path):
+    path = tmp_path / "said.jsonl"
+    records = [{"model": m, "gene": g, "completion": text} for m, g, text in many_genes()]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    assert main(["import", str(path), "--store", str(tmp_path / "store")]) == 0
+    assert main(["report", str(tmp_path / "store")]) == 0
+    data = payload_of((tmp_path / "store.report.html").read_text(encoding="utf-8"))
+    said = {(record["model"], record["gene"], record["completion"]) for record in records}
+    shown = 0
+    for name, rows in zip(data["names"], data["alleles"]["rows"], strict=True):
+        for gene, allele, *_, words in rows:
+            assert words.startswith(allele)
+            assert (name, data["alleles"]["genes"][gene], words) in said
+            shown += 1
+    assert shown >= 12
 
 
 def test_declared_parents_and_scores_are_shown():

@@ -215,6 +215,9 @@ def test_views_are_linked_and_reached_by_keyboard(opened):
         chosen = page.inner_text("#card-heading")
         assert chosen in names
         assert pixels(page, canvas) != before
+        saves = ElementTree.fromstring(saved(page, "#view-svg"))  # noqa: S314
+        assert saves.find(f".//{SVG}image" if canvas == "heat" else f".//{SVG}text") is not None
+        assert saved(page, "#view-png").startswith(b"\x89PNG\r\n")
         page.click("#fit")
     page.focus("#tab-scores")
     page.keyboard.press("ArrowRight")

@@ -14,6 +14,7 @@ from pyphylo.errors import InputError
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
     from pyphylo.distance import DistanceMatrix
+    from pyphylo.store import SampleStore
     from pyphylo.tree.tree import Tree
 
 __all__ = ["Material", "default_target", "gather"]
@@ -37,6 +38,8 @@ class Material:
         Its models as the tips.
     prompts : dict of str to str
         Of the genes that have one.
+    store : SampleStore or None
+        Where completions are, by which the table was made.
     notes : list of str
         What the reader should know of what was left out.
     """
@@ -46,6 +49,7 @@ class Material:
     rooted_here: bool
     table: AlleleTable | None
     prompts: dict[str, str] = field(default_factory=dict)
+    store: SampleStore | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -57,6 +61,7 @@ class _Found:
     tree: Tree | None = None
     table: AlleleTable | None = None
     prompts: dict[str, str] = field(default_factory=dict)
+    store: SampleStore | None = None
 
 
 def gather(
@@ -161,6 +166,7 @@ def _add_store(found: _Found, store: Any) -> None:
             "sample), or import completions (pyphylo import)"
         )
     found.table = cached_table(store)
+    found.store = store
     found.prompts = {gene: prompt for gene, prompt in store.genome if prompt}
 
 
@@ -228,7 +234,10 @@ def _joined(found: _Found, n_threads: int) -> Material:
                 "of the tree are not in the store."
             )
         table = None if lost else table.select(models=tree.tips)
-    return Material(distances.filter(tree.tips), tree, rooted_here, table, found.prompts, notes)
+    store = None if table is None else found.store
+    return Material(
+        distances.filter(tree.tips), tree, rooted_here, table, found.prompts, store, notes
+    )
 
 
 def _agreed(tree: Tree, distances: DistanceMatrix, notes: list[str]) -> tuple[Tree, DistanceMatrix]:

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
+    from pyphylo.store import SampleStore
 
-__all__ = ["telling_alleles"]
+__all__ = ["add_words", "telling_alleles"]
 
 _GENES = 8
 """Alleles shown of a model, each of another gene."""
+
+_LONGEST = 60
+"""Characters of a completion that are shown."""
 
 
 def telling_alleles(
@@ -39,8 +43,8 @@ def telling_alleles(
     Returns
     -------
     dict
-        ``prompts``, of the genes shown; ``rows``, of each model a list of
-        (place in prompts, allele, frequency, mean, relatives' frequencies).
+        ``genes`` and ``prompts`` that are shown; ``rows``, of each model a list of
+        [place in prompts, allele, frequency, mean, relatives' frequencies].
 
     Notes
     -----
@@ -80,9 +84,35 @@ def telling_alleles(
             ]
         )
     return {
+        "genes": [table.genes[g] for g in genes.tolist()],
         "prompts": [prompts[g] or str(table.genes[g]) for g in genes.tolist()],
         "rows": rows,
     }
+
+
+def add_words(telling: dict[str, Any], models: Sequence[str], store: SampleStore) -> None:
+    """Put beside each allele the first completion of its model that begins so.
+
+    By the paper's rule, as `cached_table` makes alleles. O(store) time, one model at a
+    time in memory.
+    """
+    from pyphylo.alleles import AlleleRule
+
+    rule = AlleleRule()
+    rows = dict(zip(models, telling["rows"], strict=True))
+    place = {gene: number for number, (gene, _) in enumerate(store.genome)}
+    for shard in store.shards():
+        wanted = rows.get(shard.identity.name, [])
+        if not wanted:
+            continue
+        texts = shard.table.column("completion").combine_chunks()
+        texts = texts.dictionary_decode() if hasattr(texts, "dictionary_decode") else texts
+        alleles = np.asarray(rule.apply(texts).to_numpy(zero_copy_only=False), dtype=object)
+        genes = shard.table.column("gene").to_numpy()
+        for row in wanted:
+            of_gene = np.flatnonzero(genes == place[telling["genes"][row[0]]])
+            same = of_gene[alleles[of_gene] == row[1]]
+            row.append(texts[int(same[0])].as_py()[:_LONGEST] if len(same) else None)
 
 
 def _frequencies(core: Any, cell: NDArray[np.int64]) -> NDArray[np.float64]:

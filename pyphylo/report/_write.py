@@ -15,6 +15,7 @@ from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.report._columns import columns_of
 from pyphylo.report._inputs import Material, gather
+from pyphylo.report._limits import limits
 from pyphylo.report._numbers import classical_scaling, heat_map, nearest, packed, rounded
 from pyphylo.report._page import assemble
 
@@ -31,6 +32,9 @@ _BESIDE = 3
 
 _DAYLIGHT = 800
 """Most tips of which the unrooted tree is laid out by equal daylight; above, equal angles."""
+
+_WORDS = 1000
+"""Most models of which completions are looked up."""
 
 _PROPOSE = 2000
 """Most models of which parents are proposed."""
@@ -183,10 +187,13 @@ def _payload(found: Material, rows: Mapping[str, Mapping[str, Any]], title: str)
         "columns": columns_of(rows, tree.tips),
     }
     if found.table is not None:
-        from pyphylo.report._telling import telling_alleles
+        from pyphylo.report._telling import add_words, telling_alleles
 
         prompts = [found.prompts.get(gene) for gene in found.table.genes]
         payload["alleles"] = telling_alleles(found.table, index[:, :_BESIDE], prompts)
+        if found.store is not None and len(tree.tips) <= _WORDS:
+            add_words(payload["alleles"], tree.tips, found.store)
+        payload["near"] |= limits(found, index)
     if any("base_model" in row for row in rows.values()):
         payload["parents"] = _parents(found, rows)
     return payload

@@ -17,6 +17,8 @@ const near = {
   k: data.near.k,
   index: new Uint32Array(bytes(data.near.index).buffer),
   distance: floats(data.near.distance),
+  lower: data.near.lower && floats(data.near.lower),
+  upper: data.near.upper && floats(data.near.upper),
 };
 
 // The tree: nodes 0..nTips-1 are the tips in the order in which they are shown; children have

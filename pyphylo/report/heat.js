@@ -41,30 +41,20 @@ const heatBoard = new Board('heat', {
   zoom: (factor, x, y) => heatBoard.camera.zoom(factor, factor, x, y, 1, 400),
   draw: (pen) => {
     const [left, top, side] = heatBox();
-    const c = pen.c;
-    c.imageSmoothingEnabled = side < heat.side;
     // Cells stand for `block` models each, the last for what is left of them.
-    const whole = heat.side * heat.block / nTips * side;
-    c.save();
-    c.beginPath();
-    c.rect(left, top, side, side);
-    c.clip();
-    c.drawImage(heatPicture(), left, top, whole, whole);
-    c.restore();
+    pen.image(heatPicture(), left, top, heat.side * heat.block / nTips * side, side);
     const band = (first, count, colour) => {
-      const [a, b] = [first / nTips * side, Math.max(count / nTips * side, 1)];
-      c.strokeStyle = colour;
-      c.lineWidth = 1.5;
-      c.strokeRect(left - 2, top + a, side + 4, b);
-      c.strokeRect(left + a, top - 2, b, side + 4);
+      const a = first / nTips * side;
+      const b = a + Math.max(count / nTips * side, 1);
+      const [x0, x1, y0, y1] = [left - 2, left + side + 2, top - 2, top + side + 2];
+      pen.lines([x0, top + a, x1, top + a, x0, top + b, x1, top + b, left + a, y0, left + a, y1, left + b, y0, left + b, y1], colour, 1.5);
     };
     if (state.hovered >= 0) band(tree.low[state.hovered], tree.size[state.hovered], theme('halo'));
     if (state.chosen >= 0) band(tree.low[state.chosen], tree.size[state.chosen], '#ff5a36');
     if (document.activeElement === heatBoard.canvas) {
-      const cell = side / heat.side;
-      c.strokeStyle = '#ffffff';
-      c.lineWidth = 2;
-      c.strokeRect(left + heat.at[1] * cell, top + heat.at[0] * cell, Math.max(cell, 4), Math.max(cell, 4));
+      const cell = Math.max(heat.block / nTips * side, 4);
+      const [x, y] = [left + heat.at[1] * heat.block / nTips * side, top + heat.at[0] * heat.block / nTips * side];
+      pen.lines([x, y, x + cell, y, x + cell, y, x + cell, y + cell, x + cell, y + cell, x, y + cell, x, y + cell, x, y], '#ffffff', 2);
     }
   },
   hover: (x, y) => {

@@ -76,21 +76,25 @@ function scoreFacts(tip) {
 
 // White space is shown, as alleles differ by it.
 const visible = (text) => (text === '' ? '(empty)' : text.replace(/ /g, '·').replace(/\n/g, '↵').replace(/\t/g, '⇥'));
+const flat = (text) => text.replace(/\s*\n\s*/g, ' ↵ ');
 const percent = (x) => `${Math.round(100 * x)}%`;
 
 function telling(tip) {
   if (!data.alleles) return [];
   const beside = Math.min(near.k, (data.alleles.rows.find((rows) => rows.length) || [[0, '', 0, 0, []]])[0][4].length);
   const kin = Array.from({ length: beside }, (_, j) => near.index[tip * near.k + j]);
-  const rows = data.alleles.rows[tip].map(([prompt, allele, own, mean, others]) => {
+  const rows = data.alleles.rows[tip].map(([prompt, allele, own, mean, others, words]) => {
     const text = data.alleles.prompts[prompt];
-    const tail = Array.from(text).slice(-48).join('');
-    const shown = element('span', { class: 'prompt', dir: 'auto', title: text }, tail === text ? tail : `…${tail}`);
-    return [shown, element('code', { dir: 'auto' }, visible(allele)), percent(own), ...others.map(percent), percent(mean)];
+    const tail = Array.from(text).slice(-60).join('');
+    const shown = element('div', { class: 'prompt', dir: 'auto', title: text }, flat(tail === text ? tail : `…${tail}`));
+    const said = element('div', {}, element('code', { dir: 'auto' }, visible(allele)));
+    if (words) said.append(' as in ', element('q', { dir: 'auto' }, flat(words)));
+    return [element('div', {}, shown, said), percent(own), ...others.map(percent), percent(mean)];
   });
   if (!rows.length) return [];
-  const heads = [['after the prompt …'], ['says'], ['here', true], ...kin.map((other) => [short(names[other], 14), true]), ['all', true]];
-  return [element('h3', {}, 'What it says that most others do not'), element('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Telling alleles' }, tableOf('Telling alleles and how often they are said', heads, rows))];
+  const heads = [['after the prompt … it says'], ['here', true], ...kin.map((_, j) => [String(j + 1), true]), ['all', true]];
+  const who = element('p', { class: 'keys' }, ...kin.flatMap((other, j) => [`${j ? ', ' : 'Beside it '}${j + 1}: `, nameButton(other)]));
+  return [element('h3', {}, 'What it says that most others do not'), who, tableOf('Telling alleles and how often they are said', heads, rows)];
 }
 
 function cladeCard(node) {

@@ -50,6 +50,18 @@ class CanvasPen {
   }
 
   rect(x, y, w, h, fill) { this.c.fillStyle = fill; this.c.fillRect(x, y, w, h); }
+
+  // A square picture, cut off beyond a smaller square.
+  image(picture, x, y, side, cut) {
+    const c = this.c;
+    c.save();
+    c.beginPath();
+    c.rect(x, y, cut, cut);
+    c.clip();
+    c.imageSmoothingEnabled = side < picture.width;
+    c.drawImage(picture, x, y, side, side);
+    c.restore();
+  }
 }
 
 // What XML cannot hold (controls, halves of pairs) is shown as the replacement character.
@@ -85,6 +97,11 @@ class SvgPen {
   }
 
   rect(x, y, w, h, fill) { this.parts.push(`<rect x="${x}" y="${y}" width="${w}" height="${h}" fill="${fill}"/>`); }
+
+  image(picture, x, y, side, cut) {
+    this.parts.push(`<svg x="${x}" y="${y}" width="${cut}" height="${cut}"><image width="${side}" height="${side}" `
+      + `style="image-rendering:pixelated" href="${picture.toDataURL()}"/></svg>`);
+  }
 
   toString() {
     const [w, h] = this.size;

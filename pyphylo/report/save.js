@@ -9,7 +9,6 @@ function offer(name, parts, type) {
   say(`${name} saved`);
 }
 
-const stem = () => 'tree';
 const legendHeight = 18;
 
 // The tree as it is seen, its legend below.
@@ -37,31 +36,39 @@ function legendRows(w) {
   return colours.legend.length ? rows : [];
 }
 
-const pictureSize = () => {
-  const { clientWidth: w, clientHeight: h } = treeBoard.canvas;
-  const rows = legendRows(w).length;
-  return [w, h, h + (rows ? rows * legendHeight + 8 : 0)];
+// Of each view: its name, its size, what draws it.
+const scenes = {
+  tree: () => {
+    const { clientWidth: w, clientHeight: h } = treeBoard.canvas;
+    const rows = legendRows(w).length;
+    return ['tree', w, h + (rows ? rows * legendHeight + 8 : 0), (pen) => picture(pen, w, h)];
+  },
+  view: () => {
+    const [id, board] = [['heat', heatBoard], ['map', map.board], ['scores', scores.board]].find(([name]) => !at(`${name}-panel`).hidden);
+    const { clientWidth: w, clientHeight: h } = board.canvas;
+    return [id, w, h, (pen) => board.handlers.draw(pen, w, h)];
+  },
 };
 
-function saveSvg() {
-  const [w, h, whole] = pictureSize();
-  const pen = new SvgPen(w, whole, theme('paper'));
-  picture(pen, w, h);
-  offer(`${stem()}.svg`, [pen.toString()], 'image/svg+xml');
+function saveSvg(scene) {
+  const [name, w, h, draw] = scenes[scene]();
+  const pen = new SvgPen(w, h, theme('paper'));
+  draw(pen);
+  offer(`${name}.svg`, [pen.toString()], 'image/svg+xml');
 }
 
-function savePng() {
-  const [w, h, whole] = pictureSize();
+function savePng(scene) {
+  const [name, w, h, draw] = scenes[scene]();
   const canvas = document.createElement('canvas');
   const ratio = 3;
   canvas.width = w * ratio;
-  canvas.height = whole * ratio;
+  canvas.height = h * ratio;
   const context = canvas.getContext('2d');
   context.scale(ratio, ratio);
   context.fillStyle = theme('paper');
-  context.fillRect(0, 0, w, whole);
-  picture(new CanvasPen(context), w, h);
-  canvas.toBlob((blob) => offer(`${stem()}.png`, [blob], 'image/png'), 'image/png');
+  context.fillRect(0, 0, w, h);
+  draw(new CanvasPen(context));
+  canvas.toBlob((blob) => offer(`${name}.png`, [blob], 'image/png'), 'image/png');
 }
 
 // Names that other readers would change are quoted.
@@ -89,6 +96,8 @@ function newick() {
   return `${parts[tree.root]};\n`;
 }
 
-at('save-svg').addEventListener('click', saveSvg);
-at('save-png').addEventListener('click', savePng);
-at('save-newick').addEventListener('click', () => offer(`${stem()}.nwk`, [newick()], 'text/plain'));
+for (const [prefix, scene] of [['save', 'tree'], ['view', 'view']]) {
+  at(`${prefix}-svg`).addEventListener('click', () => saveSvg(scene));
+  at(`${prefix}-png`).addEventListener('click', () => savePng(scene));
+}
+at('save-newick').addEventListener('click', () => offer('tree.nwk', [newick()], 'text/plain'));
