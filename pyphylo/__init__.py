@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pyphylo.predict import BenchmarkRegressor as BenchmarkRegressor
     from pyphylo.predict import ReferenceRegressor as ReferenceRegressor
     from pyphylo.predict import cross_validate_scores as cross_validate_scores
+    from pyphylo.report import write_report as write_report
     from pyphylo.resampling import gene_weights as gene_weights
     from pyphylo.resampling import resample_similarity as resample_similarity
     from pyphylo.resampling import similarity_errors as similarity_errors
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from pyphylo.tree.upgma import upgma as upgma
 
 _LAZY = {
+    "write_report": "pyphylo.report",
     "AlleleRule": "pyphylo.alleles",
     "AlleleTable": "pyphylo.alleles",
     "BenchmarkRegressor": "pyphylo.predict",

@@ -35,6 +35,7 @@ _COMMANDS = {
     "admixture": "admixture",
     "trajectory": "trajectory",
     "sensitivity": "sensitivity",
+    "report": "report",
     "bench": "bench",
     "info": "info",
     "completion": "completion",

@@ -1,0 +1,73 @@
+"""Metadata as columns that the page colours by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyphylo.report._numbers import rounded
+
+__all__ = ["columns_of"]
+
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+def columns_of(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each column of the metadata, in the order in which they first occur.
+
+    Parameters
+    ----------
+    rows : mapping of str to mapping
+        Cells by model and column; what a model lacks is missing.
+    names : sequence of str
+        The models, in the order of the tree.
+
+    Returns
+    -------
+    list of dict
+        ``name`` and ``kind``. Of kind "number": ``values``, None where missing: columns in
+        which every cell is a finite number and more than two differ. Otherwise "text":
+        ``levels``, the most frequent first, and ``codes``, -1 where missing.
+    """
+    headings = list(dict.fromkeys(key for name in names for key in rows.get(name, ())))
+    return [
+        _column(heading, [rows.get(name, {}).get(heading) for name in names])
+        for heading in headings
+    ]
+
+
+def _column(heading: str, cells: list[Any]) -> dict[str, Any]:
+    numbers = [_number(cell) for cell in cells]
+    given = [cell for cell in cells if not _is_missing(cell)]
+    known = [number for number in numbers if number is not None]
+    if len(known) == len(given) and len(set(known)) > 2:
+        values = rounded([math.nan if number is None else number for number in numbers], 10)
+        return {"name": heading, "kind": "number", "values": values}
+    texts = ["" if _is_missing(cell) else str(cell) for cell in cells]
+    counts: dict[str, int] = {}
+    for text in texts:
+        if text:
+            counts[text] = counts.get(text, 0) + 1
+    levels = sorted(counts, key=lambda level: (-counts[level], level))
+    code = {level: number for number, level in enumerate(levels)}
+    return {
+        "name": heading,
+        "kind": "text",
+        "levels": levels,
+        "codes": [code.get(text, -1) for text in texts],
+    }
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or cell != cell or str(cell) == ""
+
+
+def _number(cell: Any) -> float | None:
+    if _is_missing(cell) or isinstance(cell, bool):
+        return None
+    try:
+        value = float(str(cell))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,94 @@
+// The heat map: rows and columns in the order of the tree.
+
+const heat = (() => {
+  const { side, block, low, high } = data.heat;
+  return { side, block, low, high, cells: bytes(data.heat.cells), picture: null, dark: null, at: [0, 0] };
+})();
+
+// One pixel a cell; made anew where the colour of missing cells changes.
+function heatPicture() {
+  if (heat.picture && heat.dark === isDark()) return heat.picture;
+  const canvas = document.createElement('canvas');
+  canvas.width = heat.side;
+  canvas.height = heat.side;
+  const context = canvas.getContext('2d');
+  const image = context.createImageData(heat.side, heat.side);
+  const table = Array.from({ length: 255 }, (_, level) => rampColour(level / 254));
+  const lone = theme('missing');
+  table.push([1, 3, 5].map((k) => parseInt(lone.substr(k, 2), 16)));
+  for (let i = 0; i < heat.cells.length; i++) {
+    const [r, g, b] = table[heat.cells[i]];
+    image.data[4 * i] = r;
+    image.data[4 * i + 1] = g;
+    image.data[4 * i + 2] = b;
+    image.data[4 * i + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+  heat.picture = canvas;
+  heat.dark = isDark();
+  return canvas;
+}
+
+// The square of cells on the screen: left, top, side.
+function heatBox() {
+  const { clientWidth: w, clientHeight: h } = heatBoard.canvas;
+  const side = Math.max(Math.min(w, h) - 16, 10);
+  const c = heatBoard.camera;
+  return [c.x((w - side) / 2), c.y((h - side) / 2), side * c.zx];
+}
+
+const heatBoard = new Board('heat', {
+  zoom: (factor, x, y) => heatBoard.camera.zoom(factor, factor, x, y, 1, 400),
+  draw: (pen) => {
+    const [left, top, side] = heatBox();
+    // Cells stand for `block` models each, the last for what is left of them.
+    pen.image(heatPicture(), left, top, heat.side * heat.block / nTips * side, side);
+    const band = (first, count, colour) => {
+      const a = first / nTips * side;
+      const b = a + Math.max(count / nTips * side, 1);
+      const [x0, x1, y0, y1] = [left - 2, left + side + 2, top - 2, top + side + 2];
+      pen.lines([x0, top + a, x1, top + a, x0, top + b, x1, top + b, left + a, y0, left + a, y1, left + b, y0, left + b, y1], colour, 1.5);
+    };
+    if (state.hovered >= 0) band(tree.low[state.hovered], tree.size[state.hovered], theme('halo'));
+    if (state.chosen >= 0) band(tree.low[state.chosen], tree.size[state.chosen], '#ff5a36');
+    if (document.activeElement === heatBoard.canvas) {
+      const cell = Math.max(heat.block / nTips * side, 4);
+      const [x, y] = [left + heat.at[1] * heat.block / nTips * side, top + heat.at[0] * heat.block / nTips * side];
+      pen.lines([x, y, x + cell, y, x + cell, y, x + cell, y + cell, x + cell, y + cell, x, y + cell, x, y + cell, x, y], '#ffffff', 2);
+    }
+  },
+  hover: (x, y) => {
+    const found = heatAt(x, y);
+    return found && heatWords(...found);
+  },
+  press: (x, y) => { const found = heatAt(x, y); if (found) choose(Math.min(found[0] * heat.block, nTips - 1), 'heat'); },
+  key: (e) => {
+    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[e.key];
+    if (e.key === 'Enter') choose(Math.min(heat.at[0] * heat.block, nTips - 1), 'heat');
+    else if (e.key === '0') { heatBoard.camera.reset(); changed(); }
+    else if (!move) return false;
+    else {
+      heat.at = heat.at.map((v, i) => Math.min(Math.max(v + move[i], 0), heat.side - 1));
+      say(heatWords(...heat.at).join(', '));
+      changed();
+    }
+    return true;
+  },
+});
+
+function heatAt(x, y) {
+  const [left, top, side] = heatBox();
+  const cell = heat.block / nTips * side;
+  const found = [Math.floor((y - top) / cell), Math.floor((x - left) / cell)];
+  return y < top || x < left || y >= top + side || x >= left + side ? null : found;
+}
+
+function heatWords(row, column) {
+  const level = heat.cells[row * heat.side + column];
+  const value = heat.low + (heat.high - heat.low) * level / 254;
+  const group = (i) => {
+    const [first, last] = [i * heat.block, Math.min((i + 1) * heat.block, nTips) - 1];
+    return first === last ? names[first] : `${names[first]} … ${names[last]}`;
+  };
+  return [group(row), group(column), level === 255 ? 'no value' : `similarity ${value.toFixed(3)}${heat.block > 1 ? ' on average' : ''}`];
+}

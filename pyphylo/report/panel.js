@@ -1,0 +1,117 @@
+// The card of the model or clade that was chosen.
+
+const nameButton = (node) => element('button', { type: 'button', class: 'name', dir: 'auto', click: () => { reveal(node); choose(node, 'card'); } }, nodeName(node));
+
+function tableOf(caption, heads, rows) {
+  const cellOf = (tag, part, number) => element(tag, { ...(number ? { class: 'number' } : {}), ...(tag === 'th' ? { scope: 'col' } : {}) }, part);
+  return element('table', {},
+    element('caption', { class: 'aside' }, caption),
+    element('thead', {}, element('tr', {}, ...heads.map(([text, number]) => cellOf('th', text, number)))),
+    element('tbody', {}, ...rows.map((row) => element('tr', {}, ...row.map((part, i) => cellOf('td', part, heads[i][1]))))));
+}
+
+function showCard(node) {
+  const heading = at('card-heading');
+  heading.textContent = nodeName(node);
+  heading.dir = 'auto';
+  at('card-body').replaceChildren(...(isTip(node) ? tipCard(node) : cladeCard(node)));
+}
+
+function tipCard(tip) {
+  const parts = [];
+  const facts = [];
+  for (const column of data.columns) {
+    const text = cell(column, tip);
+    if (text) facts.push(element('dt', {}, column.name), element('dd', { dir: 'auto' }, text));
+  }
+  if (facts.length) parts.push(element('dl', {}, ...facts));
+  parts.push(...parentFacts(tip), element('h3', {}, 'Nearest relatives'), relatives(tip));
+  const clade = tree.parent[tip];
+  if (clade >= 0) parts.push(element('p', {}, 'In the tree: ', nameButton(clade)));
+  parts.push(...scoreFacts(tip), ...telling(tip));
+  return parts;
+}
+
+function relatives(tip) {
+  const rows = [];
+  for (let j = 0; j < near.k; j++) {
+    const distance = near.distance[tip * near.k + j];
+    if (Number.isNaN(distance)) break;
+    const row = [nameButton(near.index[tip * near.k + j]), digits(distance)];
+    if (near.lower) row.push(`${digits(near.lower[tip * near.k + j])} – ${digits(near.upper[tip * near.k + j])}`);
+    row.push(digits(Math.exp(-distance), 3));
+    rows.push(row);
+  }
+  const heads = [['model'], ['distance', true]];
+  if (near.lower) heads.push(['95% interval', true]);
+  return tableOf('Nearest relatives', [...heads, ['similarity', true]], rows);
+}
+
+function parentFacts(tip) {
+  if (!data.parents) return [];
+  const facts = [];
+  const declared = data.parents.declared[tip];
+  if (declared !== null) {
+    const here = names.indexOf(declared);
+    facts.push(element('dt', {}, 'declared'), element('dd', { dir: 'auto' }, here >= 0 ? nameButton(here) : `${declared} (not in this tree)`));
+  }
+  const proposed = data.parents.proposed[tip];
+  if (proposed !== null) {
+    facts.push(element('dt', {}, 'proposed'), element('dd', {}, nameButton(proposed), ` confidence ${digits(data.parents.confidence[tip], 2)}`));
+  }
+  const none = element('p', {}, 'None is declared, and none is sure enough to be proposed.');
+  return [element('h3', {}, 'Parent'), facts.length ? element('dl', {}, ...facts) : none];
+}
+
+function scoreFacts(tip) {
+  if (!data.scores) return [];
+  const rows = [];
+  for (const target of data.scores.targets) {
+    const i = target.tip.indexOf(tip);
+    if (i >= 0) rows.push([target.name, digits(target.true[i], 3), digits(target.predicted[i], 3), `${digits(target.lower[i], 3)} – ${digits(target.upper[i], 3)}`]);
+  }
+  if (!rows.length) return [];
+  return [element('h3', {}, 'Scores'), tableOf('Scores', [['benchmark'], ['true', true], ['predicted', true], ['interval', true]], rows)];
+}
+
+// White space is shown, as alleles differ by it.
+const visible = (text) => (text === '' ? '(empty)' : text.replace(/ /g, '·').replace(/\n/g, '↵').replace(/\t/g, '⇥'));
+const flat = (text) => text.replace(/\s*\n\s*/g, ' ↵ ');
+const percent = (x) => `${Math.round(100 * x)}%`;
+
+function telling(tip) {
+  if (!data.alleles) return [];
+  const beside = Math.min(near.k, (data.alleles.rows.find((rows) => rows.length) || [[0, '', 0, 0, []]])[0][4].length);
+  const kin = Array.from({ length: beside }, (_, j) => near.index[tip * near.k + j]);
+  const rows = data.alleles.rows[tip].map(([prompt, allele, own, mean, others, words]) => {
+    const text = data.alleles.prompts[prompt];
+    const tail = Array.from(text).slice(-60).join('');
+    const shown = element('div', { class: 'prompt', dir: 'auto', title: text }, flat(tail === text ? tail : `…${tail}`));
+    const said = element('div', {}, element('code', { dir: 'auto' }, visible(allele)));
+    if (words) said.append(' as in ', element('q', { dir: 'auto' }, flat(words)));
+    return [element('div', {}, shown, said), percent(own), ...others.map(percent), percent(mean)];
+  });
+  if (!rows.length) return [];
+  const heads = [['after the prompt … it says'], ['here', true], ...kin.map((_, j) => [String(j + 1), true]), ['all', true]];
+  const who = element('p', { class: 'keys' }, ...kin.flatMap((other, j) => [`${j ? ', ' : 'Beside it '}${j + 1}: `, nameButton(other)]));
+  return [element('h3', {}, 'What it says that most others do not'), who, tableOf('Telling alleles and how often they are said', heads, rows)];
+}
+
+function cladeCard(node) {
+  const facts = [element('dt', {}, 'models'), element('dd', {}, tree.size[node].toLocaleString('en'))];
+  if (node !== tree.root) facts.push(element('dt', {}, 'branch length'), element('dd', {}, digits(data.tree.length[node])));
+  if (data.tree.support[node] !== null) facts.push(element('dt', {}, 'support'), element('dd', {}, String(data.tree.support[node])));
+  const parts = [element('dl', {}, ...facts)];
+  if (node !== tree.root) {
+    const folded = state.collapsed.has(node);
+    const button = element('button', { type: 'button', id: 'fold', click: () => { toggle(node); showCard(node); at('fold')?.focus(); } }, folded ? 'Expand this clade' : 'Collapse this clade');
+    parts.push(element('p', {}, button), element('h3', {}, 'Above'), nameButton(tree.parent[node]));
+  }
+  const list = (title, nodes) => [element('h3', {}, title), element('ul', {}, ...nodes.map((v) => element('li', {}, nameButton(v))))];
+  parts.push(...list('Below', tree.children[node]));
+  const first = Array.from({ length: Math.min(tree.size[node], 40) }, (_, i) => tree.low[node] + i);
+  parts.push(...list(tree.size[node] > 40 ? 'The first 40 models' : 'Models', first));
+  return parts;
+}
+
+choosers.push((node) => showCard(node));
