@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 import pyphylo as pp
 from pyphylo.cli import main
@@ -34,7 +35,7 @@ STRANGE = (
 def distances(n, seed=0, names=None):
     """Distances of points in space."""
     points = np.random.default_rng(seed).normal(size=(n, 6))
-    square = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=2)) / 4
+    square = cdist(points, points) / 4
     return pp.DistanceMatrix(square, names or [f"model-{i}" for i in range(n)])
 
 
@@ -180,6 +181,18 @@ def test_columns_are_numbers_or_texts_by_frequency():
     }
     assert size == {"name": "size", "kind": "number", "values": [1.5, 2.0, 70.0, None]}
     assert flag["kind"] == "text"
+
+
+def test_dates_are_a_ramp_that_shows_what_was_written():
+    written = ["2023-01", "2023-07-02", "2025", "", "2023-02-31"]
+    rows = {name: {"date": text} for name, text in zip("abcd", written, strict=False)}
+    (date,) = columns_of(rows, ["a", "b", "c", "d"])
+    assert date["kind"] == "number"
+    assert date["values"] == pytest.approx([2023.0, 2023.497, 2025.0, None], abs=1e-3)
+    assert date["texts"] == written[:4]
+    rows["e"] = {"date": written[4]}
+    (no_date,) = columns_of(rows, ["a", "b", "c", "e"])
+    assert no_date["kind"] == "text"
 
 
 def test_telling_alleles_are_those_that_others_lack():

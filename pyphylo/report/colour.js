@@ -55,7 +55,9 @@ function paint() {
     }
     for (let v = 0; v < tree.n; v++) colours.branch[v] = v < nTips ? colours.tip[v] : ink;
     const middle = log ? Math.sqrt(low * high) : (low + high) / 2;
-    for (const x of [low, middle, high]) colours.legend.push({ text: Number(x.toPrecision(3)).toString(), colour: shade(x), shape: 'circle' });
+    const dated = (x) => column.texts[column.values.reduce((best, v, i) => (v !== null && (best < 0 || Math.abs(v - x) < Math.abs(column.values[best] - x)) ? i : best), -1)];
+    const written = (x) => (column.texts ? dated(x) : Number(x.toPrecision(3)).toString());
+    for (const x of [low, middle, high]) colours.legend.push({ text: written(x), colour: shade(x), shape: 'circle' });
     if (known.length < nTips) colours.legend.push({ text: 'unknown', colour: lone, shape: 'circle' });
     return colours;
   }
