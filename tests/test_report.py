@@ -290,6 +290,24 @@ def test_files_stay_small(n, most, tmp_path):
     assert n * 300 < path.stat().st_size < most
 
 
+def test_umap_keeps_groups_together():
+    pytest.importorskip("umap", reason="umap-learn is not installed")
+    points = np.random.default_rng(0).normal(size=(60, 4)) + np.repeat([[0], [40]], 30, axis=0)
+    D = pp.DistanceMatrix(cdist(points, points) / 50, [f"{i // 30}-{i}" for i in range(60)])
+    data = payload_of(report_html(D, umap=True))
+    xy = array(data["map"]["umap"], "<f4").reshape(-1, 2)
+    group = np.array([name[0] for name in data["names"]])
+    near = cdist(xy, xy) + np.where(np.eye(60), np.inf, 0)
+    assert (group[near.argmin(axis=1)] == group).all()
+    assert "umap" not in payload_of(report_html(distances(4), umap=True))["map"]
+
+
+def test_umap_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("pyphylo.report._umap.find_spec", lambda name: None)
+    with pytest.raises(pp.InputError, match="umap-learn"):
+        report_html(distances(4), umap=True)
+
+
 # -- what is refused or said
 
 

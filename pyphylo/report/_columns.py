@@ -33,7 +33,8 @@ def columns_of(rows: Rows, names: Sequence[str]) -> list[dict[str, Any]]:
         ``name`` and ``kind``. Of kind "number": ``values``, None where missing: columns in
         which every cell is a finite number, or every cell a date (year, month or day; the
         ``values`` are years, and ``texts`` is what was written), and more than two
-        differ. Otherwise "text": ``levels``, the most frequent first, and ``codes``, -1 where missing.
+        differ. Otherwise "text": ``levels``, the most frequent first, and ``codes``, -1
+        where missing.
     """
     headings = list(dict.fromkeys(key for name in names for key in rows.get(name, ())))
     return [
