@@ -18,7 +18,7 @@ from pyphylo.cli import main
 from pyphylo.report import report_html, write_report
 from pyphylo.report._columns import columns_of
 from pyphylo.report._numbers import classical_scaling, heat_map, nearest
-from pyphylo.report._page import inert_json
+from pyphylo.report._page import inert_json, script, style
 
 STRANGE = (
     "<img src=x onerror=alert(1)>",
@@ -306,6 +306,38 @@ def test_umap_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr("pyphylo.report._umap.find_spec", lambda name: None)
     with pytest.raises(pp.InputError, match="umap-learn"):
         report_html(distances(4), umap=True)
+
+
+# Machado, Oliveira & Fernandes (2009): protanopia, deuteranopia and tritanopia in linear RGB
+BLINDNESS = np.array(
+    [
+        np.eye(3),
+        [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    ]
+)
+TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+
+
+def lab(colours, blindness):
+    """CIE Lab (D65) of hexadecimal colours as somebody sees them."""
+    parts = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    xyz = np.clip(linear @ blindness.T, 0, 1) @ np.array(TO_XYZ).T / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_hues_and_greys_keep_apart_for_the_colour_blind(scheme):
+    (hues,) = re.findall(rf"\b{scheme}: \[(.*?)\]", script())
+    greys = re.findall(r"--branch: (#\w+); --lone: (#\w+);", style())[scheme == "dark"]
+    colours = re.findall(r"#\w{6}", hues) + list(greys)
+    assert len(colours) == 12
+    for blindness in BLINDNESS:
+        seen = lab(colours, blindness)
+        assert (cdist(seen, seen) + 99 * np.eye(12)).min() > 14
 
 
 # -- what is refused or said
