@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 import pyphylo as pp
 from pyphylo.cli import main
 from pyphylo.report import report_html, write_report
 from pyphylo.report._columns import columns_of
 from pyphylo.report._numbers import classical_scaling, heat_map, nearest
-from pyphylo.report._page import inert_json
+from pyphylo.report._page import inert_json, script, style
 
 STRANGE = (
     "<img src=x onerror=alert(1)>",
@@ -34,7 +35,7 @@ STRANGE = (
 def distances(n, seed=0, names=None):
     """Distances of points in space."""
     points = np.random.default_rng(seed).normal(size=(n, 6))
-    square = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=2)) / 4
+    square = cdist(points, points) / 4
     return pp.DistanceMatrix(square, names or [f"model-{i}" for i in range(n)])
 
 
@@ -182,6 +183,18 @@ def test_columns_are_numbers_or_texts_by_frequency():
     assert flag["kind"] == "text"
 
 
+def test_dates_are_a_ramp_that_shows_what_was_written():
+    written = ["2023-01", "2023-07-02", "2025", "", "2023-02-31"]
+    rows = {name: {"date": text} for name, text in zip("abcd", written, strict=False)}
+    (date,) = columns_of(rows, ["a", "b", "c", "d"])
+    assert date["kind"] == "number"
+    assert date["values"] == pytest.approx([2023.0, 2023.497, 2025.0, None], abs=1e-3)
+    assert date["texts"] == written[:4]
+    rows["e"] = {"date": written[4]}
+    (no_date,) = columns_of(rows, ["a", "b", "c", "e"])
+    assert no_date["kind"] == "text"
+
+
 def test_telling_alleles_are_those_that_others_lack():
     with pytest.warns(pp.PyphyloWarning, match="needs 8 genes"):
         data = payload_of(report_html(table()))
@@ -275,6 +288,56 @@ def test_files_stay_small(n, most, tmp_path):
     rows = {name: {"family": f"family {i % 300}", "size": i / 7} for i, name in enumerate(names)}
     path = write_report(D, tmp_path / "r.html", tree=tree, metadata=rows)
     assert n * 300 < path.stat().st_size < most
+
+
+def test_umap_keeps_groups_together():
+    pytest.importorskip("umap", reason="umap-learn is not installed")
+    points = np.random.default_rng(0).normal(size=(60, 4)) + np.repeat([[0], [40]], 30, axis=0)
+    D = pp.DistanceMatrix(cdist(points, points) / 50, [f"{i // 30}-{i}" for i in range(60)])
+    data = payload_of(report_html(D, umap=True))
+    xy = array(data["map"]["umap"], "<f4").reshape(-1, 2)
+    group = np.array([name[0] for name in data["names"]])
+    near = cdist(xy, xy) + np.where(np.eye(60), np.inf, 0)
+    assert (group[near.argmin(axis=1)] == group).all()
+    assert "umap" not in payload_of(report_html(distances(4), umap=True))["map"]
+
+
+def test_umap_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("pyphylo.report._umap.find_spec", lambda name: None)
+    with pytest.raises(pp.InputError, match="umap-learn"):
+        report_html(distances(4), umap=True)
+
+
+# Machado, Oliveira & Fernandes (2009): protanopia, deuteranopia and tritanopia in linear RGB
+BLINDNESS = np.array(
+    [
+        np.eye(3),
+        [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    ]
+)
+TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+
+
+def lab(colours, blindness):
+    """CIE Lab (D65) of hexadecimal colours as somebody sees them."""
+    parts = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    xyz = np.clip(linear @ blindness.T, 0, 1) @ np.array(TO_XYZ).T / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_hues_and_greys_keep_apart_for_the_colour_blind(scheme):
+    (hues,) = re.findall(rf"\b{scheme}: \[(.*?)\]", script())
+    greys = re.findall(r"--branch: (#\w+); --lone: (#\w+);", style())[scheme == "dark"]
+    colours = re.findall(r"#\w{6}", hues) + list(greys)
+    assert len(colours) == 12
+    for blindness in BLINDNESS:
+        seen = lab(colours, blindness)
+        assert (cdist(seen, seen) + 99 * np.eye(12)).min() > 14
 
 
 # -- what is refused or said

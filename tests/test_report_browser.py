@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 import pyphylo as pp
 
@@ -82,7 +83,7 @@ def pixels(page, canvas="tree"):
 
 def distances(names, seed=0):
     points = np.random.default_rng(seed).normal(size=(len(names), 6))
-    square = np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=2)) / 4
+    square = cdist(points, points) / 4
     return pp.DistanceMatrix(square, names)
 
 
@@ -127,6 +128,23 @@ def test_the_newick_that_is_saved_is_the_tree(opened):
     assert paths.max() < 1e-6
 
 
+def test_supports_are_shown_saved_and_said(opened):
+    D = distances(some(12), seed=3)
+    tree = pp.neighbor_joining(D).root_at("midpoint").ladderize()
+    support = np.where(np.arange(tree.n_nodes) < tree.n_tips, np.nan, 87.0)
+    tree = pp.Tree(tree.tips, tree.parent, tree.length, support)
+    page = opened(D, tree=tree)
+    plain = saved(page, "#save-svg").decode()
+    page.check("#show-support")
+    settle(page)
+    assert saved(page, "#save-svg").decode().count(">87<") > plain.count(">87<") == 0
+    found = pp.Tree.from_newick(saved(page, "#save-newick").decode().strip())
+    assert set(found.support[found.n_tips :].tolist()) == {87.0}
+    page.focus("#tree")
+    page.keyboard.press("ArrowRight")
+    assert "support 87" in page.text_content("#says")
+
+
 def test_search_finds_shows_and_lists(opened):
     page = opened(distances(some(300)))
     page.fill("#find", "model-27")
@@ -144,16 +162,17 @@ def test_search_finds_shows_and_lists(opened):
 
 def test_colours_follow_the_column_and_rare_categories_are_other(opened):
     names = some(60)
-    rows = {name: {"few": "ab"[i % 2], "many": f"c{int(i ** 0.9)}", "size": str(i)}
+    rows = {name: {"few": "ab"[i % 2], "many": f"c{int(i ** 0.9)}", "size": str(i),
+                   "date": f"2023-{1 + i % 12:02d}"}
             for i, name in enumerate(names)}  # fmt: skip
     page = opened(distances(names), metadata=rows)
     seen = set()
-    for label, entries in (("few", 2), ("many", 12), ("size", 3), ("nothing", 0)):
+    for label, entries in (("few", 2), ("many", 12), ("size", 3), ("date", 3), ("nothing", 0)):
         page.select_option("#colour", label=label)
         settle(page)
         assert page.locator("#legend li").count() == entries
         seen.add(pixels(page))
-    assert len(seen) == 4
+    assert len(seen) == 5
     page.select_option("#colour", label="many")
     assert page.locator("#legend li").last.inner_text().startswith("other (")
 

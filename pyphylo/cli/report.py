@@ -52,6 +52,9 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument(
         "--unit", choices=("fraction", "percent"), help="of a CSV's scores (default fraction)"
     )
+    parser.add_argument(
+        "--umap", action="store_true", help="add a map by UMAP (pip install 'pyphylo[umap]')"
+    )
     parser.add_argument("--title", metavar="TEXT", help="what stands at the top")
     add_threads(parser)
     add_json(parser)
@@ -81,6 +84,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         unit=args.unit,
         similarity=args.similarity,
         title=args.title,
+        umap=args.umap,
         n_threads=args.threads,
     )
     size = target.stat().st_size

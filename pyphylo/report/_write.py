@@ -18,6 +18,7 @@ from pyphylo.report._inputs import Material, gather
 from pyphylo.report._limits import limits
 from pyphylo.report._numbers import classical_scaling, heat_map, nearest, packed, rounded
 from pyphylo.report._page import assemble
+from pyphylo.report._umap import check_umap, neighbourhood_map
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,7 @@ def write_report(
     unit: str | None = None,
     similarity: bool = False,
     title: str | None = None,
+    umap: bool = False,
     n_threads: int = 0,
 ) -> Path:
     """Write one HTML file that shows a tree, its distances and its models.
@@ -83,6 +85,8 @@ def write_report(
     similarity : bool
         The matrix file holds similarities.
     title : str, optional
+    umap : bool
+        Add a map by UMAP, for which the package umap-learn must be installed.
     n_threads : int
         0: all that this process may use.
 
@@ -119,6 +123,7 @@ def write_report(
         unit=unit,
         similarity=similarity,
         title=title,
+        umap=umap,
         n_threads=n_threads,
         _stacklevel=3,
     )
@@ -137,10 +142,13 @@ def report_html(
     unit: str | None = None,
     similarity: bool = False,
     title: str | None = None,
+    umap: bool = False,
     n_threads: int = 0,
     _stacklevel: int = 2,
 ) -> str:
     """The page that `write_report` writes, as text; parameters and errors are the same."""
+    if umap:
+        check_umap()
     rows = {} if metadata is None else _rows(metadata)
     found = gather(
         source,
@@ -153,6 +161,8 @@ def report_html(
     _note_metadata(found, rows)
     title = title or f"Family tree of {found.tree.n_tips:,} language models"
     payload = _payload(found, rows, title)
+    if umap and (places := neighbourhood_map(found.distances.values)) is not None:
+        payload["map"]["umap"] = packed(places.astype(np.float32))
     if scores is not None:
         payload["scores"] = _scores(found, scores, rows, unit)
     for note in found.notes:

@@ -1,8 +1,10 @@
-// Colours: hues that people with any colour vision tell apart, each with a shape of its own.
+// Colours: hues that people with any colour vision tell apart, each with a shape of its own. The
+// light ones are those of the figures; the dark ones were searched for in the same way: with the
+// greys, at least 14 apart in CIE Lab under simulated protanopia, deuteranopia and tritanopia.
 
 const hues = {
   light: ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#8800FF', '#663300', '#778844', '#4400AA'],
-  dark: ['#4FA3E0', '#FF8040', '#1FC79A', '#E8A2C8', '#F2BE4A', '#9ADCFF', '#C08CFF', '#B98A63', '#B3C77A', '#8F8CFF'],
+  dark: ['#5BFFA9', '#BA5E07', '#7644FB', '#EFA2FF', '#85AD8E', '#2C72A2', '#ABFC71', '#805F45', '#3DBD58', '#AC74FB'],
 };
 const shapes = ['circle', 'square', 'diamond', 'triangle'];
 const most = 12;
@@ -55,7 +57,9 @@ function paint() {
     }
     for (let v = 0; v < tree.n; v++) colours.branch[v] = v < nTips ? colours.tip[v] : ink;
     const middle = log ? Math.sqrt(low * high) : (low + high) / 2;
-    for (const x of [low, middle, high]) colours.legend.push({ text: Number(x.toPrecision(3)).toString(), colour: shade(x), shape: 'circle' });
+    const dated = (x) => column.texts[column.values.reduce((best, v, i) => (v !== null && (best < 0 || Math.abs(v - x) < Math.abs(column.values[best] - x)) ? i : best), -1)];
+    const written = (x) => (column.texts ? dated(x) : Number(x.toPrecision(3)).toString());
+    for (const x of [low, middle, high]) colours.legend.push({ text: written(x), colour: shade(x), shape: 'circle' });
     if (known.length < nTips) colours.legend.push({ text: 'unknown', colour: lone, shape: 'circle' });
     return colours;
   }

@@ -109,6 +109,7 @@ function nodeWords(node) {
 }
 
 function cell(column, tip) {
+  if (column.texts) return column.texts[tip];
   if (column.kind === 'number') return column.values[tip] === null ? '' : String(column.values[tip]);
   return column.codes[tip] < 0 ? '' : column.levels[column.codes[tip]];
 }

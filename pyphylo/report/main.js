@@ -75,7 +75,13 @@ at('tabs').addEventListener('keydown', (e) => {
 });
 at('heat-scale').textContent = `Similarity from ${heat.low.toFixed(2)} (dark) to ${heat.high.toFixed(2)} (bright)`
   + (heat.block > 1 ? `; a cell is the mean of ${heat.block} × ${heat.block} models` : '') + '. Wheel to zoom, drag to move.';
-at('map-note').textContent = `Principal coordinates of the distances; the axes hold ${percent(data.map.share[0])} and ${percent(data.map.share[1])} of their structure.`;
+const mapNotes = {
+  mds: `Principal coordinates of the distances; the axes hold ${percent(data.map.share[0])} and ${percent(data.map.share[1])} of their structure.`,
+  umap: 'UMAP: models near each other are alike; how far apart groups are means little.',
+};
+at('map-choice').hidden = !mapPoints.umap;
+at('method').addEventListener('change', () => { at('map-note').textContent = mapNotes[at('method').value]; map.board.camera.reset(); changed(); });
+at('map-note').textContent = mapNotes.mds;
 if (data.scores) {
   at('target').append(...data.scores.targets.map((target) => element('option', {}, target.name)));
   const note = () => { at('scores-note').textContent = `Each score is predicted from models of other ${data.scores.groups}. ${summary(data.scores.targets[at('target').selectedIndex])}`; };

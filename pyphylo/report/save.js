@@ -76,24 +76,27 @@ const quoted = (name) => (/^[A-Za-z0-9.+-]+$/.test(name) ? name : `'${name.repla
 
 // The tree as it is seen: a collapsed clade is one tip that says how many models it stands for.
 function newick() {
-  const parts = new Array(tree.n);
-  for (let v = 0; v < tree.n; v++) {
-    if (seen.hidden[v]) continue;
-    const label = data.tree.labels && v >= nTips ? data.tree.labels[v - nTips] : null;
-    const support = data.tree.support[v];
-    let text;
-    if (v < nTips) text = quoted(names[v]);
-    else if (seen.isEnd(v)) text = quoted(`${tree.size[v]} models, ${names[tree.low[v]]} to ${names[tree.low[v] + tree.size[v] - 1]}`);
-    else {
-      text = `(${tree.children[v].map((child) => parts[child]).join(',')})`;
-      for (const child of tree.children[v]) parts[child] = null;
-      if (label) text += `'${label.replace(/'/g, "''")}'`;
-      else if (support !== null) text += support;
-    }
+  const parts = [];
+  // What is still to be written, the next thing last: a node, or text that closes one.
+  const stack = [tree.root];
+  while (stack.length) {
+    const v = stack.pop();
+    if (typeof v === 'string') { parts.push(v); continue; }
     const length = data.tree.length[v];
-    parts[v] = v === tree.root || length === null ? text : `${text}:${length}`;
+    const tail = v === tree.root || length === null ? '' : `:${length}`;
+    if (v < nTips) parts.push(quoted(names[v]) + tail);
+    else if (seen.isEnd(v)) parts.push(quoted(`${tree.size[v]} models, ${names[tree.low[v]]} to ${names[tree.low[v] + tree.size[v] - 1]}`) + tail);
+    else {
+      const label = data.tree.labels && data.tree.labels[v - nTips];
+      const support = data.tree.support[v];
+      const own = label ? `'${label.replace(/'/g, "''")}'` : support === null ? '' : String(support);
+      stack.push(`)${own}${tail}`);
+      const group = tree.children[v];
+      for (let i = group.length - 1; i >= 0; i--) { stack.push(group[i]); if (i) stack.push(','); }
+      parts.push('(');
+    }
   }
-  return `${parts[tree.root]};\n`;
+  return `${parts.join('')};\n`;
 }
 
 for (const [prefix, scene] of [['save', 'tree'], ['view', 'view']]) {

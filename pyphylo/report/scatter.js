@@ -113,11 +113,14 @@ function inChosen(tip) {
 }
 
 const mapPoints = (() => {
-  const xy = floats(data.map.xy);
   const tips = Array.from({ length: nTips }, (_, i) => i);
-  return { tips, x: tips.map((i) => xy[2 * i]), y: tips.map((i) => xy[2 * i + 1]), equal: true };
+  const of = (text) => {
+    const xy = floats(text);
+    return { tips, x: tips.map((i) => xy[2 * i]), y: tips.map((i) => xy[2 * i + 1]), equal: true };
+  };
+  return { mds: of(data.map.xy), umap: data.map.umap && of(data.map.umap) };
 })();
-const map = new Scatter('map', () => mapPoints);
+const map = new Scatter('map', () => mapPoints[at('method').value]);
 
 function scorePoints() {
   const target = data.scores?.targets[at('target').selectedIndex];

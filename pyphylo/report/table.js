@@ -42,7 +42,7 @@ function drawList() {
     if (i === 0) return element('td', {}, nameButton(tip));
     const value = column.of(tip);
     if (column.text) return element('td', { dir: 'auto' }, value);
-    return element('td', { class: 'number' }, Number.isNaN(value) ? '' : i === listColumns.length - 1 ? digits(value) : String(value));
+    return element('td', { class: 'number' }, Number.isNaN(value) ? '' : i === listColumns.length - 1 ? digits(value) : cell(data.columns[i - 1], tip));
   }));
   at('list').replaceChildren(element('caption', { class: 'aside' }, 'All models'), element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...shown.map(row)));
   const last = Math.min(list.first + perPage, list.order.length);
