@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pyphylo.alleles import AlleleTable
 from pyphylo.simulate._draws import Draws, allele_texts, numbered
 from pyphylo.simulate._populations import Population, picked
 
-__all__ = ["counts_of", "tabled"]
+__all__ = ["counts_of", "tabled", "tabled_exactly"]
 
 
 def counts_of(p: NDArray[np.float64], n_probes: int, draws: Draws) -> NDArray[np.int64]:
@@ -49,4 +49,14 @@ def tabled(
         text,
         np.concatenate(entries),
     )
+    return table
+
+
+def tabled_exactly(
+    models: Sequence[str], populations: Sequence[Population], settings: Mapping[str, Any]
+) -> AlleleTable:
+    """The populations' true frequencies, as exact cells, with what was simulated as provenance."""
+    values = (population.frequencies for population in populations)
+    table = tabled(AlleleTable.from_probabilities, models, populations, values)
+    table.provenance["simulation"] = {**settings, "n_probes": None}
     return table

@@ -18,7 +18,7 @@ from pyphylo.errors import InputError
 from pyphylo.simulate._descent import Descent
 from pyphylo.simulate._draws import Draws
 from pyphylo.simulate._populations import Population, drifted, root_population
-from pyphylo.simulate._tabled import counts_of, tabled
+from pyphylo.simulate._tabled import counts_of, tabled, tabled_exactly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,10 +289,7 @@ class History:
 
     def exact_table(self) -> AlleleTable:
         """The models' true frequencies, as exact cells."""
-        values = (population.frequencies for population in self._of_models)
-        table = tabled(AlleleTable.from_probabilities, self.models, self._of_models, values)
-        table.provenance["simulation"] = {**self.settings, "n_probes": None}
-        return table
+        return tabled_exactly(self.models, self._of_models, self.settings)
 
     def frequencies(self, node: str | None = None) -> NDArray[np.float64]:
         """True allele frequencies of a node, hidden or not; of the root by default.

@@ -19,7 +19,7 @@ from pyphylo.errors import InputError
 from pyphylo.simulate._branches import Branch, expected_identities, grown, in_order
 from pyphylo.simulate._draws import Draws
 from pyphylo.simulate._populations import Population, root_population
-from pyphylo.simulate._tabled import counts_of, tabled
+from pyphylo.simulate._tabled import counts_of, tabled, tabled_exactly
 from pyphylo.simulate.history import LEAST_DRIFT, checked_share
 
 if TYPE_CHECKING:
@@ -203,10 +203,7 @@ class TreePopulations:
 
     def exact_table(self) -> AlleleTable:
         """The models' true frequencies, as exact cells."""
-        values = (population.frequencies for population in self._of_models)
-        table = tabled(AlleleTable.from_probabilities, self.models, self._of_models, values)
-        table.provenance["simulation"] = {**self.settings, "n_probes": None}
-        return table
+        return tabled_exactly(self.models, self._of_models, self.settings)
 
     def frequencies(self, node: Node | None = None) -> NDArray[np.float64]:
         """True allele frequencies of a node or duplicate; of the root by default.
