@@ -197,7 +197,7 @@ def test_dates_are_a_ramp_that_shows_what_was_written():
 
 def test_telling_alleles_are_those_that_others_lack():
     with pytest.warns(pp.PyphyloWarning, match="needs 8 genes"):
-        data = payload_of(report_html(table()))
+        data = payload_of(report_html(table(), merges=False))
     assert sorted(data["names"]) == ["a1", "a2", "b1", "b2"]
     i = data["names"].index("a1")
     (_, allele, own, mean, beside), *_ = data["alleles"]["rows"][i]
@@ -359,7 +359,7 @@ def test_tree_and_matrix_that_disagree_show_what_both_have():
 
 def test_metadata_of_unknown_models_are_named():
     D = distances(4)
-    with pytest.warns(pp.PyphyloWarning, match="1 models of the metadata are not in the tree"):
+    with pytest.warns(pp.PyphyloWarning, match="1 model of the metadata is not in the tree"):
         report_html(D, metadata={"model-1": {"family": "f"}, "stranger": {"family": "f"}})
     with pytest.warns(pp.PyphyloWarning, match="name none of these models"):
         report_html(D, metadata={"stranger": {"family": "f"}})
