@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.report._numbers import nearest
+from pyphylo.report._runs import runs_among
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
@@ -28,6 +29,9 @@ UNASKED = 200
 _CANDIDATES = 30
 """Nearest relatives of a model that are tried as parents, beside its declared ones."""
 
+_LOOKED = 200
+"""Nearest relatives among which these are looked for."""
+
 _LEAST = 2
 """Candidates without which there is no pair."""
 
@@ -41,7 +45,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 
 def merge_tests(found: Material, rows: Rows) -> dict[str, Any] | None:
-    """`find_merge` of each model among its nearest relatives.
+    """`find_merge` of each model among its nearest relatives, but its children and own run.
 
     Parameters
     ----------
@@ -69,15 +73,21 @@ def merge_tests(found: Material, rows: Rows) -> dict[str, Any] | None:
     names = found.tree.tips
     number = {name: i for i, name in enumerate(names)}
     has = _two_probes(table)
-    index, distance = nearest(found.distances.values, len(names) - 1)
+    index, distance = nearest(found.distances.values, _LOOKED)
     declared = _declared(rows, number)
+    run = {tip: run.name for run in runs_among(names, rows) for tip in run.tips}
     tests: list[dict[str, Any] | None] = []
     trouble: Counter[str] = Counter()
     for i, name in enumerate(names):
         near = index[i][np.isfinite(distance[i])]
         enough = has[near] & has[i]
         shared = enough.sum(axis=1) >= max(1.0, _SHARED * has[i].sum())
-        chosen = near[shared][:_CANDIDATES].tolist()
+        # A checkpoint lies between earlier and later ones, and its children are no parents.
+        chosen = [
+            j
+            for j in near[shared].tolist()
+            if declared.get(j) != i and (i not in run or run.get(j) != run[i])
+        ][:_CANDIDATES]
         base = _base(i, chosen, declared)
         for also in (declared.get(i), base):
             if also is not None and also not in chosen and has[also].any():
