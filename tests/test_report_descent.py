@@ -28,18 +28,18 @@ def softmax(z):
 
 
 def family(genes=64, probes=32, *, seed=3):
-    """A base, fine-tunes, a merge of two, one that went half way back, a run from start to base."""
+    """A base, fine-tunes, a merge of two, one that went half way back, a run elsewhere."""
     rng = np.random.default_rng(seed)
     base = rng.normal(0, 1.5, (genes, 10))
-    start = rng.normal(0, 0.2, (genes, 10))
+    start, far = rng.normal(0, 0.2, (genes, 10)), rng.normal(0, 1.5, (genes, 10))
     models = {"base": softmax(base)}
     for k in range(6):
         models[f"tune-{k}"] = softmax(base + rng.normal(0, 0.9, base.shape))
     models["blend"] = 0.7 * models["tune-0"] + 0.3 * models["tune-1"]
     models["back"] = (models["tune-2"] + models["base"]) / 2
     for step in (0, 10, 100, 1000):
-        part = np.log1p(step) / np.log1p(30000)
-        models[f"base@step{step}"] = softmax(start * (1 - part) + base * part)
+        part = np.log1p(step) / np.log1p(1000)
+        models[f"other@step{step}"] = softmax(start * (1 - part) + far * part)
     rows = [
         (name, f"g{gene}", f"w{word:03d}")
         for name, p in models.items()
@@ -101,7 +101,7 @@ def test_neither_children_nor_the_same_run_are_tried_as_parents(shown):
     told = dict(zip(shown["names"], shown["merges"]["tests"], strict=True))
     # Of 12 others: without its 7 children; without the 3 other checkpoints.
     assert told["base"]["candidates"] == 12 - 7
-    assert told["base@step100"]["candidates"] == 12 - 3
+    assert told["other@step100"]["candidates"] == 12 - 3
 
 
 def test_tests_can_be_left_out_and_asked_for(bred, shown, monkeypatch):
@@ -161,7 +161,7 @@ def test_metadata_name_runs_and_their_word_counts():
 def test_a_run_has_the_distances_and_limits_of_trajectory(bred, shown):
     (run,) = shown["runs"]
     names = [shown["names"][tip] for tip in run["tips"]]
-    assert names == [f"base@step{step}" for step in (0, 10, 100, 1000)]
+    assert names == [f"other@step{step}" for step in (0, 10, 100, 1000)]
     assert run["steps"] == [0, 10, 100, 1000]
     frame = pp.trajectory(bred, names, estimator="plugin")
     for to in ("start", "end", "previous"):
@@ -202,7 +202,7 @@ def test_parents_are_proposed_beside_declared_ones_too(shown):
 
 def test_a_declared_parent_is_not_seen_by_its_proposal(bred):
     D = pp.nei_distance(bred)
-    moved = METADATA | {"tune-3": {"base_model": "base@step0"}}
+    moved = METADATA | {"tune-3": {"base_model": "other@step0"}}
     i = None
     found = []
     for rows in (METADATA, moved):
