@@ -115,7 +115,7 @@ def test_tests_can_be_left_out_and_asked_for(bred, shown, monkeypatch):
 def test_models_of_one_probe_are_not_tested_and_stand_in_nobodys_way(bred):
     single = [("lone", f"g{gene}", "w000") for gene in range(64)]
     table = bred.append(pp.AlleleTable.from_records(single, rule=pp.AlleleRule()))
-    with pytest.warns(pp.PyphyloWarning, match="1 models were not tested for being a merge"):
+    with pytest.warns(pp.PyphyloWarning, match="1 model was not tested for being a merge"):
         data = payload_of(report_html(table, metadata=METADATA))
     told = dict(zip(data["names"], data["merges"]["tests"], strict=True))
     assert told["lone"] is None
@@ -127,7 +127,7 @@ def test_where_no_model_can_be_tested_the_page_says_why():
     rows = [(f"m{i}", f"g{gene}", f"w{i % 3}") for i in range(5) for gene in range(12)]
     found = gather(pp.AlleleTable.from_records(rows, rule=pp.AlleleRule()))
     assert merge_tests(found, {}) is None
-    assert found.notes[-1].startswith("No model was tested for being a merge: too few relatives")
+    assert found.notes[-1].startswith("No model was tested for being a merge: they have no gene")
 
 
 # -- training runs

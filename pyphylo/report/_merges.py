@@ -35,6 +35,8 @@ _LOOKED = 200
 _LEAST = 2
 """Candidates without which there is no pair."""
 
+_FEW = "fewer than two relatives could be parents"
+
 _SHARED = 0.75
 """Part of a model's genes that a candidate must have too: f3 uses what all of them have."""
 
@@ -95,7 +97,8 @@ def merge_tests(found: Material, rows: Rows) -> dict[str, Any] | None:
         if base is not None and base not in chosen:
             base = None
         if len(chosen) < _LEAST:
-            trouble["too few relatives have two probes of the same genes"] += 1
+            lone = "they have no gene with two probes" if not has[i].any() else _FEW
+            trouble[lone] += 1
             tests.append(None)
             continue
         try:
@@ -108,11 +111,14 @@ def merge_tests(found: Material, rows: Rows) -> dict[str, Any] | None:
             continue
         tests.append(_told(made, number, len(chosen), base))
     tested = sum(test is not None for test in tests)
+    if tested:
+        # The card of a base that has children alone tells so itself.
+        del trouble[_FEW]
     if trouble:
-        why, _ = trouble.most_common(1)[0]
+        (why, _), left = trouble.most_common(1)[0], trouble.total()
+        many = "model was" if left == 1 else "models were"
         found.notes.append(
-            f"{'No model was' if not tested else f'{len(names) - tested} models were not'} tested "
-            f"for being a merge: {why}."
+            f"{f'{left} {many} not' if tested else 'No model was'} tested for being a merge: {why}."
         )
     return {"tests": tests, "tested": tested} if tested else None
 

@@ -28,7 +28,7 @@ function mergeFacts(tip) {
   if (!data.merges) return [];
   const heading = element('h3', {}, 'Is it a merge?');
   const test = data.merges.tests[tip];
-  if (!test) return [heading, element('p', {}, 'Not tested: too few of its relatives have two probes of the same genes.')];
+  if (!test) return [heading, element('p', {}, 'Not tested: fewer than two of its relatives could be its parents. Its own children, checkpoints of its run, and models without two probes of most of its genes are not tried.')];
   const parts = [heading, element('p', { id: 'merge' }, ...mergeWords(test))];
   const facts = [];
   const fact = (name, ...said) => facts.push(element('dt', {}, name), element('dd', {}, ...said));

@@ -97,15 +97,28 @@ class Scatter {
     for (const [, x, y] of this.spots) taken.take(x - radius, y, 2 * radius, 0, 2);
     const all = this.spots.map(([tip, x, y], i) => [tip, x, y, short(first(tip) || !p.label ? names[tip] : p.label(i), 26)]);
     const order = [...all.filter((s) => first(s[0])).slice(0, 60), ...all];
+    const [ink, soft, paper] = [theme('ink'), theme('soft'), theme('paper')];
+    const written = new Set();
     for (const [tip, x, y, words] of order) {
-      if (!words || x < 0 || y < 0 || x > w || y > h) continue;
-      const length = widthOf(words, size) * (first(tip) ? 1.08 : 1);
-      // Beside the point, on the side where there is room
-      const at2 = x + radius + 4 + length > w ? x - radius - 5 - length : x + radius + 5;
-      // Above the lines that go from point to point
-      const up = p.axes && p.lines ? y - 9 : y;
-      if (at2 < 0 || !taken.take(at2, up, length, 0, size)) continue;
-      pen.text(words, at2, up, { size, colour: theme(first(tip) ? 'ink' : 'soft'), bold: first(tip), halo: p.lines && theme('paper') });
+      if (!words || written.has(tip) || x < 0 || y < 0 || x > w || y > h) continue;
+      const strong = first(tip);
+      const length = widthOf(words, size) * (strong ? 1.08 : 1);
+      const [gap, rise] = [radius + 5, radius + 10];
+      const middle = Math.min(Math.max(x - length / 2, 2), w - length - 2);
+      // Beside the point, on the side where there is room; in front of lines from point to point, above
+      const level = p.axes && p.lines ? y - 9 : y;
+      const places = [[x + gap, level], [x - gap - length, level]];
+      if (strong) places.push([middle, y - rise], [middle, y + rise]);
+      const inside = places.filter(([a]) => a >= 0 && a + length <= w);
+      let found = inside.find(([a, b]) => taken.take(a, b, length, 0, size));
+      // What the reader points at is named, whatever that covers
+      if (!found && single(tip)) {
+        found = inside[0] || [middle, y - rise];
+        taken.take(...found, length, 0, size, true);
+      }
+      if (!found) continue;
+      written.add(tip);
+      pen.text(words, ...found, { size, colour: strong ? ink : soft, bold: strong, halo: (strong || p.lines) && paper });
     }
   }
 
