@@ -302,6 +302,29 @@ def test_umap_keeps_groups_together():
     assert "umap" not in payload_of(report_html(distances(4), umap=True))["map"]
 
 
+def test_umap_is_drawn_unasked_only_where_it_is_installed_and_works(monkeypatch):
+    where = "pyphylo.report._umap"
+    monkeypatch.setattr(f"{where}.find_spec", lambda name: None)
+    assert "umap" not in payload_of(report_html(distances(6)))["map"]
+    monkeypatch.setattr(f"{where}.find_spec", lambda name: object())
+    monkeypatch.setattr(f"{where}.neighbourhood_map", lambda values: np.zeros((len(values), 2)))
+    assert "umap" in payload_of(report_html(distances(6)))["map"]
+    assert "umap" not in payload_of(report_html(distances(6), umap=False))["map"]
+    monkeypatch.setattr(f"{where}._UNASKED", 5)
+    assert "umap" not in payload_of(report_html(distances(6)))["map"]
+
+    def broken(values):
+        raise ImportError("no module named umap.umap_")
+
+    monkeypatch.setattr(f"{where}._UNASKED", 10)
+    monkeypatch.setattr(f"{where}.neighbourhood_map", broken)
+    with pytest.warns(pp.PyphyloWarning, match="the installed package umap fails"):
+        data = payload_of(report_html(distances(6)))
+    assert "umap" not in data["map"]
+    with pytest.raises(ImportError):
+        report_html(distances(6), umap=True)
+
+
 def test_umap_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr("pyphylo.report._umap.find_spec", lambda name: None)
     with pytest.raises(pp.InputError, match="umap-learn"):
@@ -402,6 +425,7 @@ def test_command(tmp_path, capsys):
         (["--tree", "none.nwk"], "none.nwk"),
         (["--metadata", "none.csv"], "does not exist"),
         (["--store", "nowhere"], "nowhere"),
+        (["--merges"], "merges are found by alleles: give a store"),
         (["-o", "no/where/r.html"], "folder does not exist"),
     ],
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from pyphylo._files import atomic_write_bytes, check_target
 from pyphylo._version import __version__
-from pyphylo.errors import PyphyloWarning
+from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.report._columns import columns_of
 from pyphylo.report._inputs import Material, gather
 from pyphylo.report._limits import limits
@@ -79,6 +79,8 @@ def report_html(
         similarity=similarity,
         n_threads=n_threads,
     )
+    if merges and found.table is None:
+        raise InputError("merges are found by alleles: give a store (or an allele table)")
     tips = found.tree.tips
     found.notes.extend(metadata_notes(rows, tips))
     columns = columns_of(rows, tips)

@@ -77,7 +77,8 @@ class Scatter {
   path(pen, spots, radius) {
     const run = runOf.get(spots[0][0])?.[0];
     const strong = run !== undefined && (run === state.run || [state.chosen, state.hovered].some((v) => runOf.get(v)?.[0] === run));
-    const ink = theme(strong ? 'accent' : 'soft');
+    // Beside a run that was chosen the others stand back
+    const ink = theme(strong ? 'accent' : state.run >= 0 ? 'line' : 'soft');
     const flat = [];
     for (let i = 1; i < spots.length; i++) {
       const [[, a, b], [, x, y]] = [spots[i - 1], spots[i]];
