@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,20 @@ class Canvas:
         self.ax.text(
             x, y, text, transform=self.points, fontproperties=font(size), parse_math=False, **style
         )
+
+    def turned(self, at: Floats, angle: float, text: str, size: float, **style: Any) -> None:
+        """A line of text that starts at a place and runs in a direction, never upside down.
+
+        `at`, in points, is the middle of the end of the text that it starts from.
+        """
+        flip = math.cos(angle) < -1e-9
+        reading = angle + math.pi if flip else angle
+        # The baseline lies below the middle line, as seen by who reads the text.
+        x = float(at[0]) + 0.36 * size * math.sin(reading)
+        y = float(at[1]) - 0.36 * size * math.cos(reading)
+        side = "right" if flip else "left"
+        turn = {"rotation": math.degrees(reading), "rotation_mode": "anchor", "ha": side}
+        self.text(x, y, text, size, **turn, **style)
 
     def dots(self, xy: Floats, size: float, *, marker: str = "o", **style: Any) -> None:
         """Markers of a diameter in points, at places in points."""
