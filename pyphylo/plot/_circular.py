@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, support_level
-from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke
+from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke, support_size
 from pyphylo.plot._labels import box_corners
 from pyphylo.plot._layout import branch_family, rectangular, scale_bar, tip_order
 from pyphylo.plot._text import fit_text, text_width
@@ -23,7 +23,7 @@ __all__ = ["arc_path", "draw_circular", "polar"]
 _PITCH = 1.2
 """Distance between names on the circle, in font sizes."""
 
-_SMALLEST, _LARGEST = 130.0, 560.0
+_SMALLEST, _LARGEST = 150.0, 560.0
 """Radius of the circle on a figure of its own, in points."""
 
 _WIDEST_NAME = 150.0
@@ -107,7 +107,11 @@ def draw_circular(drawing: Drawing, ax: Axes | None, title: str | None) -> Canva
     _names(canvas, drawing, ring, centre)
     nodes = drawing.supported
     if len(nodes):
-        canvas.support_dots(xy[nodes], support_level(drawing.support[nodes]), 0.42 * ring.size)
+        canvas.support_dots(
+            xy[nodes],
+            support_level(drawing.support[nodes]),
+            support_size(drawing.n_tips, ring.size),
+        )
     canvas.legend(legend, drawing.style)
     _foot(canvas, drawing, ring, scale, size)
     return canvas

@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     from pyphylo.distance import DistanceMatrix
     from pyphylo.plot._style import FamilyStyle
 
-__all__ = ["Names", "foot", "known_distances", "map_figure", "map_of", "map_size", "on_page",
-           "others_dots", "plot_map"]  # fmt: skip
+__all__ = [
+    "Names",
+    "foot",
+    "known_distances",
+    "map_canvas",
+    "map_figure",
+    "map_of",
+    "on_page",
+    "others_dots",
+    "plot_map",
+]
 
 _SIDES = 16
 """Places around a point at which its name may stand, at each of some distances."""
@@ -82,24 +91,19 @@ def plot_map(
     flat, stress = map_of(known_distances(distances))
     ids = distances.ids
     style = family_style(ids, families)
+    canvas, legend = map_canvas(style, len(ids), ax, title)
     size = font_size(len(ids))
-    width, height = map_size(len(ids))
-    legend = Legend.flow(style, width, size)
-    if ax is None:
-        ax = new_axes(width, height + legend.height, title)
-    canvas = Canvas(ax)
-    legend = Legend.flow(style, canvas.width, size)
-    xy, scale = on_page(canvas, flat, size, legend.height)
+    xy, scale = on_page(canvas, flat, size, legend)
     marker = 0.55 * size
     others_dots(canvas, xy, style, marker)
-    names = Names(canvas, size, marker, xy, legend.height)
+    names = Names(canvas, size, marker, xy, legend)
     hidden = 0
     for row, code in enumerate(style.code.tolist()):
         colour = style.text_colour(code) if code >= 0 else INK
         text = fit_text(ids[row], size, 0.3 * canvas.width)
         hidden += not names.beside(xy[row], text, must=False, color=colour)
     canvas.legend(legend, style)
-    foot(canvas, scale, size, unit, stress, hidden)
+    foot(canvas, scale, legend.size, unit, stress, hidden)
     canvas.title(title)
     return canvas.ax
 
@@ -164,17 +168,25 @@ def map_of(distances: Floats) -> tuple[Floats, float]:
     return flat, stress
 
 
-def map_size(n: int) -> tuple[float, float]:
-    """Width and height in points of a map of so many models, without its legend."""
-    grown = float(np.clip((n / 40) ** 0.3, 1.0, 2.2))
-    return 500.0 * grown, 400.0 * grown
+def map_canvas(
+    style: FamilyStyle, n: int, ax: Axes | None, title: str | None
+) -> tuple[Canvas, Legend]:
+    """Given axes or ones that suit `n` models, and the legend that fits there."""
+    size = float(np.clip(font_size(n) + 0.8, 6.5, 9.0))
+    if ax is None:
+        # Names need room; where there are none, points need less.
+        grown = float(np.clip((n / 40) ** 0.3, 1.0, 2.2)) if n <= _MOST_NAMED else 1.4
+        legend = Legend.flow(style, 500.0 * grown, size)
+        ax = new_axes(500.0 * grown, 400.0 * grown + legend.height, title)
+    canvas = Canvas(ax)
+    return canvas, Legend.flow(style, canvas.width, size)
 
 
-def on_page(canvas: Canvas, flat: Floats, size: float, above: float) -> tuple[Floats, float]:
+def on_page(canvas: Canvas, flat: Floats, size: float, legend: Legend) -> tuple[Floats, float]:
     """The points in points of the page, and points a unit; room for names at the sides."""
     low, high = flat.min(axis=0), flat.max(axis=0)
     wide = np.maximum(high - low, 1e-12)
-    under = _FOOT * size
+    under, above = _FOOT * legend.size, legend.height
     room = np.array([canvas.width - 9 * size, canvas.height - under - above - 4 * size])
     scale = float(np.min(np.maximum(room, 20.0) / wide))
     middle = np.array([canvas.width / 2, under + (canvas.height - under - above) / 2])
@@ -201,15 +213,16 @@ class Names:
         Of the font and of the points' markers, in points of the page.
     xy : ndarray of float64, shape (n, 2)
         All points.
-    above : float
-        Height of the legend, which names keep off.
+    legend : Legend
+        Names keep off it and off the foot.
     """
 
     def __init__(
-        self, canvas: Canvas, size: float, marker: float, xy: Floats, above: float
+        self, canvas: Canvas, size: float, marker: float, xy: Floats, legend: Legend
     ) -> None:
         self._canvas, self._size, self._marker = canvas, size, marker
-        self._top = canvas.height - above
+        self._low = np.array([0.0, 1.5 * legend.size])
+        self._high = np.array([canvas.width, canvas.height - legend.height])
         self._crowded = len(xy) > _MOST_NAMED
         self._taken = np.concatenate([xy - 0.5 * marker, xy + 0.5 * marker], axis=1)
 
@@ -226,14 +239,12 @@ class Names:
         far = np.repeat((1.0, 1.9, 3.2) if must else (1.0, 1.7), _SIDES)
         angle = np.tile(2 * np.pi * np.arange(_SIDES) / _SIDES, len(far) // _SIDES)
         way = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        centre = at + way * (half + far[:, None] * 0.5 * (marker + _AIR))
+        centre = at + way * (half + far[:, None] * 0.5 * (marker + 1.6 * _AIR))
         low, high = centre - half, centre + half
         wide = np.minimum(high[:, None], self._taken[:, 2:])
         wide -= np.maximum(low[:, None], self._taken[:, :2])
         covered = np.prod(np.maximum(wide, 0), axis=2).sum(axis=1)
-        foot_line = 1.5 * size
-        outside = (low[:, 0] < 0) | (low[:, 1] < foot_line)
-        outside |= (high[:, 0] > self._canvas.width) | (high[:, 1] > self._top)
+        outside = ((low < self._low) | (high > self._high)).any(axis=1)
         covered = np.round(covered + 1e4 * outside, 9)
         best = int(covered.argmin())
         if covered[best] > 0.5 and not must:

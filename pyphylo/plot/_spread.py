@@ -21,7 +21,7 @@ _MOST_NAMES = 400
 _MOST_AT_TIPS = 60
 """Tips up to which all names are tried at the tips themselves before a ring is."""
 
-_DAYLIGHT = 6e7
+_DAYLIGHT = 1.2e8
 """Nodes squared times sweeps of the daylight layout that a picture may cost."""
 
 _PARTS = (0.1, 0.1, 0.2, 0.3, 0.5, 1.0)

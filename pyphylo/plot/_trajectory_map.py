@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyphylo.plot._canvas import Canvas, Legend, new_axes
+from pyphylo.plot._canvas import Canvas
 from pyphylo.plot._drawing import font_size
 from pyphylo.plot._map import (
     Names,
     foot,
     known_distances,
+    map_canvas,
     map_of,
-    map_size,
     on_page,
     others_dots,
 )
@@ -90,18 +90,14 @@ def plot_trajectory_map(
     rows = [ids.index(name) for name in run]
     others = [row for row in range(len(ids)) if row not in set(rows)]
     style = family_style([ids[row] for row in others], families)
+    canvas, legend = map_canvas(style, len(ids), ax, title)
     size = font_size(len(ids))
-    width, height = map_size(len(ids))
-    if ax is None:
-        ax = new_axes(width, height + Legend.flow(style, width, size).height, title)
-    canvas = Canvas(ax)
-    legend = Legend.flow(style, canvas.width, size)
-    xy, scale = on_page(canvas, flat, size, legend.height)
+    xy, scale = on_page(canvas, flat, size, legend)
     marker = 0.55 * size
     others_dots(canvas, xy[others], style, marker)
     path = xy[rows]
     _arrows(canvas, path, marker)
-    names = Names(canvas, size, marker, xy, legend.height)
+    names = Names(canvas, size, marker, xy, legend)
     names.keep_off(_along(path))
     for at, step in zip(path, where.tolist(), strict=True):
         names.beside(at, _step_text(step), must=True, color=_PATH)
@@ -111,7 +107,7 @@ def plot_trajectory_map(
         colour = style.text_colour(code) if code >= 0 else INK
         hidden += not names.beside(xy[row], text, must=False, color=colour)
     canvas.legend(legend, style)
-    foot(canvas, scale, size, unit, stress, hidden)
+    foot(canvas, scale, legend.size, unit, stress, hidden)
     canvas.title(title)
     return canvas.ax
 

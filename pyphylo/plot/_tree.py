@@ -50,7 +50,7 @@ def plot_tree(
         first if need be. ``"circular"`` has all names on a circle, thin lines leading to
         them. ``"unrooted"`` lies between the equal-angle and the equal-daylight layout, where
         names come closest to their tips; without names, above 400 tips, it is equal-daylight,
-        and equal-angle above some 3,800, for which daylight takes too long.
+        and equal-angle above some 5,400, for which daylight takes too long.
     families : mapping of str to str, optional
         Family of each tip; tips without one are grey. Other names are passed over.
     ax : matplotlib.axes.Axes, optional

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, support_level
-from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke
+from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke, support_size
 from pyphylo.plot._layout import branch_family, scale_bar
 from pyphylo.plot._spread import GAP, WIDEST_NAME, Spread, first_scale, lay_out, spread
 from pyphylo.plot._types import Floats, Ints
@@ -48,7 +48,7 @@ def draw_unrooted(drawing: Drawing, ax: Axes | None, title: str | None) -> Canva
     nodes = drawing.supported
     if len(nodes):
         levels = support_level(drawing.support[nodes])
-        canvas.support_dots(found.xy[nodes], levels, 0.42 * found.size)
+        canvas.support_dots(found.xy[nodes], levels, support_size(drawing.n_tips, found.size))
     canvas.legend(legend, drawing.style)
     _foot(canvas, drawing, found, size)
     return canvas
