@@ -202,10 +202,12 @@ def equal_angle(walk: Preorder, lengths: Floats, n_tips: int) -> Floats:
     return _as_xy(walk, _equal_angle(walk, _with_floor(lengths), n_tips))
 
 
-def equal_daylight(walk: Preorder, lengths: Floats, n_tips: int, sweeps: int = 6) -> Floats:
+def equal_daylight(walk: Preorder, lengths: Floats, n_tips: int, sweeps: int = 20) -> Floats:
     """Unrooted layout in which the subtrees at a node are parted by equal gaps.
 
-    The last of `towards_daylight`, which goes there in whole turns.
+    The last of `towards_daylight`, which goes there in whole turns, until no subtree is turned
+    by more than 0.01 radians, or for so many sweeps. (Turns at one node spoil the balance of
+    others a little, so gaps become equal to some hundredths, not exactly.)
     """
     *_, last = towards_daylight(walk, lengths, n_tips, [1.0] * sweeps)
     return last
