@@ -27,7 +27,7 @@ from pyphylo.plot._style import family_style, readable
 from pyphylo.plot._text import MAX_NAME, fit_text, printable, text_width
 from pyphylo.tree.tree import Tree
 
-LAYOUTS = ["rectangular", "unrooted"]
+LAYOUTS = ["rectangular", "circular", "unrooted"]
 AWKWARD = [
     "$x_1$",
     "$unbalanced",
@@ -336,7 +336,10 @@ def test_names_are_cut_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda t, s: plot_tree(t, layout="circular"), "'circular'.*'rectangular', 'unrooted'"),
+        (
+            lambda t, s: plot_tree(t, layout="round"),
+            "'round'; known: 'rectangular', 'circular', 'unrooted'",
+        ),
         (
             lambda t, s: plot_tree(t, families={t.tips[0]: 3}),
             "'model-0-7b' must be a string, not 3",

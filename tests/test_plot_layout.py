@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyphylo.plot import _layout as layout
+from pyphylo.plot._drawing import Drawing
+from pyphylo.plot._spread import lay_out
 from pyphylo.tree.tree import Tree
 
 
@@ -28,6 +30,16 @@ def trees(draw: st.DrawFn, most: int = 14, least_length: float = 0.0) -> Tree:
         node += 1
     lengths = st.floats(least_length, 3.0)
     return Tree([f"t{i}" for i in range(n)], parent, [draw(lengths) for _ in parent])
+
+
+def random_tree(n: int, seed: int) -> Tree:
+    rng = np.random.default_rng(seed)
+    alive, parent = list(range(n)), [-1] * (2 * n - 1)
+    for node in range(n, 2 * n - 1):
+        for _ in range(2):
+            parent[alive.pop(rng.integers(len(alive)))] = node
+        alive.append(node)
+    return Tree([f"t{i}" for i in range(n)], parent, rng.exponential(1, 2 * n - 1))
 
 
 def caterpillar(n: int) -> Tree:
@@ -209,6 +221,75 @@ def test_one_sweep_leaves_the_last_node_in_equal_daylight(tree: Tree) -> None:
             np.testing.assert_allclose(gaps, gaps.mean(), atol=1e-7)
 
 
+def slow_sweep(xy: np.ndarray, tree: Tree) -> np.ndarray:
+    """One sweep of equal daylight as Felsenstein tells it, following every path, turn by turn."""
+    xy = xy.copy()
+
+    def beyond(node: int, first: int) -> list[int]:
+        """All nodes that are reached from `node` through its neighbour `first`."""
+        found, todo = {node, first}, [first]
+        while todo:
+            v = todo.pop()
+            near = [int(c) for c in tree.children(v)] + [int(tree.parent[v])]
+            todo += [w for w in near if w >= 0 and w not in found]
+            found.update(near)
+        return [v for v in found if v not in (node, -1)]
+
+    def arc(node: int, first: int) -> tuple[float, float]:
+        """Where the subtree behind `first` begins and ends, seen from `node`."""
+        sight = {first: math.atan2(*(xy[first] - xy[node])[::-1])}
+        members, todo = set(beyond(node, first)), [first]
+        while todo:
+            v = todo.pop()
+            for w in [int(c) for c in tree.children(v)] + [int(tree.parent[v])]:
+                if w in members and w not in sight:
+                    way = math.atan2(*(xy[w] - xy[node])[::-1])
+                    sight[w] = sight[v] + math.remainder(way - sight[v], 2 * math.pi)
+                    todo.append(w)
+        return min(sight.values()), max(sight.values())
+
+    for node in layout.preorder(tree).node.tolist():
+        kids = [int(c) for c in tree.children(node)]
+        around = kids if node == tree.root else [int(tree.parent[node]), *kids]
+        arcs = [arc(node, first) for first in around]
+        light = 2 * math.pi - sum(high - low for low, high in arcs)
+        if len(around) < 3 or light < 0:
+            continue
+        end = arcs[0][1]
+        for first, (low, high) in zip(around[1:], arcs[1:], strict=True):
+            by = end + light / len(around) - low
+            turn = np.array([[math.cos(by), math.sin(by)], [-math.sin(by), math.cos(by)]])
+            mine = beyond(node, first)
+            xy[mine] = xy[node] + (xy[mine] - xy[node]) @ turn
+            end = high + by
+    return xy - xy[tree.root]
+
+
+@settings(deadline=None, max_examples=25)
+@given(trees(most=11, least_length=0.1), st.integers(1, 3))
+def test_daylight_equals_the_slow_obvious_sweeps(tree: Tree, sweeps: int) -> None:
+    walk, lengths = layout.preorder(tree), lengths_of(tree)
+    way = list(layout.towards_daylight(walk, lengths, tree.n_tips, [1.0] * sweeps))
+    expected = way[0]
+    for found in way[1:]:
+        expected = slow_sweep(expected, tree)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [5, 12, 24, 40])
+@pytest.mark.parametrize("seed", range(3))
+def test_daylight_becomes_equal_around_every_node(n: int, seed: int) -> None:
+    tree = random_tree(n, seed)
+    walk, lengths = layout.preorder(tree), lengths_of(tree)
+    xy = layout.equal_daylight(walk, lengths, n, sweeps=400)
+    inner = [v for v in range(n, tree.n_nodes) if len(tree.children(v)) + (v != tree.root) > 2]
+    uneven = [float(np.ptp(daylight(xy, tree, v))) for v in inner]
+    before = layout.equal_angle(walk, lengths, n)
+    assert max(uneven) < 0.05
+    assert max(float(np.ptp(daylight(before, tree, v))) for v in inner) > 0.3
+    assert crossings(xy, tree.parent) == []
+
+
 def test_daylight_spreads_a_crowded_clade() -> None:
     tree = Tree.from_newick("((((a:1,b:1):1,c:1):1,d:1):1,e:1,(f:1,g:1):1);")
     walk, lengths = layout.preorder(tree), lengths_of(tree)
@@ -262,3 +343,31 @@ def test_deep_trees_are_laid_out() -> None:
     x, _ = layout.rectangular(walk, lengths, tree.n_tips)
     assert x.max() == 19_999
     assert np.isfinite(layout.equal_angle(walk, lengths, tree.n_tips)).all()
+
+
+def test_daylight_is_not_sought_where_it_would_take_minutes() -> None:
+    for n, sought in ((420, True), (20_000, False)):
+        drawing = Drawing.of(caterpillar(n), None, ladder=True, show_support=True, unit="")
+        plane = lay_out(drawing, 1.0)
+        angles = layout.equal_angle(drawing.walk, drawing.lengths, n)
+        # Lay out turns the whole: distances from the root stay.
+        same = np.allclose(np.hypot(*(plane - plane[-1]).T), np.hypot(*angles.T))
+        assert same != sought
+
+
+@settings(deadline=None, max_examples=40)
+@given(trees())
+def test_elbows_are_the_lines_of_a_phylogram(tree: Tree) -> None:
+    x, y = layout.rectangular(layout.preorder(tree), lengths_of(tree), tree.n_tips)
+    lines = layout.elbows(tree.parent, tree.n_tips, x, y).tolist()
+    for node in range(tree.n_nodes - 1):
+        up = int(tree.parent[node])
+        assert lines[node] == [x[up], y[node], x[node], y[node]]
+    for node in range(tree.n_tips, tree.n_nodes):
+        rows = [y[int(child)] for child in tree.children(node)]
+        assert lines[tree.n_nodes - 1 + node - tree.n_tips] == [
+            x[node],
+            min(rows),
+            x[node],
+            max(rows),
+        ]

@@ -76,7 +76,7 @@ def test_every_model_its_interval_and_the_identity_are_drawn(tmp_path, n):
     r = np.corrcoef(arc["true"], arc["predicted"])[0, 1]
     error = (arc["true"] - arc["predicted"]).abs().mean()
     inside = arc["true"].between(arc["lower"], arc["upper"]).mean()
-    caption = f"{n} models: r {r:.2f}, mean error {error:.3f}, bars hold {100 * inside:.0f}%"
+    caption = f"{n:,} models: r {r:.2f}, mean error {error:.3f}, bars hold {100 * inside:.0f}%"
     assert caption in texts
 
 

@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 import pyphylo as pp
 from pyphylo.cli import main
 from pyphylo.plot import plot_trajectory_map, save_figure, trajectory_map_figure
-from pyphylo.plot._trajectory_map import map_of
+from pyphylo.plot._map import map_of
 
 
 def distances(n, run, seed=0):

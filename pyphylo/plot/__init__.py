@@ -2,6 +2,7 @@
 
 from pyphylo.plot._admixture import admixture_figure, plot_admixture
 from pyphylo.plot._heatmap import heatmap_figure, plot_heatmap
+from pyphylo.plot._map import map_figure, plot_map
 from pyphylo.plot._prediction import plot_predictions, prediction_figure
 from pyphylo.plot._save import save_figure
 from pyphylo.plot._sensitivity import sensitivity_figure
@@ -13,8 +14,10 @@ from pyphylo.plot._tree import plot_tree, tree_figure
 __all__ = [
     "admixture_figure",
     "heatmap_figure",
+    "map_figure",
     "plot_admixture",
     "plot_heatmap",
+    "plot_map",
     "plot_predictions",
     "plot_surface",
     "plot_trajectory",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ _MARGIN = 10.0
 _TITLE = 12.0
 _ROW = 1.7
 """Height of a row of the legend, in font sizes."""
+
+_ROWS = 8
+"""Most rows of a legend."""
 
 FOOT = 3.4
 """Height of what stands below a tree, in font sizes: two rows."""
@@ -63,19 +67,22 @@ class Legend:
 
     Parameters
     ----------
-    rows : list of list of (float, str, int)
-        Place in the row in points, label and family code of each entry.
+    rows : list of list of (float, str, int or None)
+        Place in the row in points, label and family code of each entry; no code: words alone.
     size : float
         Font size in points.
     """
 
-    rows: list[list[tuple[float, str, int]]]
+    rows: list[list[tuple[float, str, int | None]]]
     size: float
 
     @classmethod
     def flow(cls, style: FamilyStyle, width: float, size: float) -> Legend:
-        """Entries from left to right, in rows no wider than `width` points."""
-        rows: list[list[tuple[float, str, int]]] = []
+        """Entries from left to right, in rows no wider than `width` points.
+
+        Of more than `_ROWS` rows the first are kept, and it is said how many entries are not.
+        """
+        rows: list[list[tuple[float, str, int | None]]] = []
         x = np.inf
         for name, code in style.legend:
             label = fit_text(name, size, max(width - 2 * size, size))
@@ -85,6 +92,9 @@ class Legend:
                 x = 0.0
             rows[-1].append((x, label, code))
             x += step
+        if len(rows) > _ROWS:
+            hidden = sum(map(len, rows[_ROWS - 1 :]))
+            rows = [*rows[: _ROWS - 1], [(0.0, f"and {hidden:,} more", None)]]
         return cls(rows, size)
 
     @property
@@ -100,17 +110,19 @@ class Canvas:
     ----------
     ax : matplotlib.axes.Axes
         Cleared of its frame and ticks.
+    least : float
+        Axes that are smaller are drawn on as if they were so many points wide and high.
     """
 
-    def __init__(self, ax: Axes) -> None:
+    def __init__(self, ax: Axes, least: float = 40.0) -> None:
         from matplotlib.transforms import Affine2D
 
         ax.set_axis_off()
         box = ax.get_window_extent()
         scale = 72 / ax.figure.dpi
         self.ax = ax
-        self.width = max(float(box.width) * scale, 40.0)
-        self.height = max(float(box.height) * scale, 40.0)
+        self.width = max(float(box.width) * scale, least)
+        self.height = max(float(box.height) * scale, least)
         self.points: Transform = Affine2D().scale(1 / self.width, 1 / self.height) + ax.transAxes
 
     def text(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
@@ -119,6 +131,20 @@ class Canvas:
         self.ax.text(
             x, y, text, transform=self.points, fontproperties=font(size), parse_math=False, **style
         )
+
+    def turned(self, at: Floats, angle: float, text: str, size: float, **style: Any) -> None:
+        """A line of text that starts at a place and runs in a direction, never upside down.
+
+        `at`, in points, is the middle of the end of the text that it starts from.
+        """
+        flip = math.cos(angle) < -1e-9
+        reading = angle + math.pi if flip else angle
+        # The baseline lies below the middle line, as seen by who reads the text.
+        x = float(at[0]) + 0.36 * size * math.sin(reading)
+        y = float(at[1]) - 0.36 * size * math.cos(reading)
+        side = "right" if flip else "left"
+        turn = {"rotation": math.degrees(reading), "rotation_mode": "anchor", "ha": side}
+        self.text(x, y, text, size, **turn, **style)
 
     def dots(self, xy: Floats, size: float, *, marker: str = "o", **style: Any) -> None:
         """Markers of a diameter in points, at places in points."""
@@ -129,7 +155,7 @@ class Canvas:
         """The title, cut to the width of the axes, `above` points and a little over them."""
         if title:
             self.ax.set_title(
-                fit_text(title, _TITLE, self.width, limit=len(title)),
+                fit_text(title, _TITLE, self.width, limit=len(title), bold=True),
                 loc="left",
                 fontproperties=font(_TITLE, bold=True),
                 color=INK,
@@ -144,6 +170,9 @@ class Canvas:
         for number, row in enumerate(legend.rows):
             y = start - (number + 0.8) * _ROW * legend.size
             for x, label, code in row:
+                if code is None:
+                    self.text(x, y - 0.36 * legend.size, label, legend.size, color=MUTED)
+                    continue
                 self.dots(
                     np.array([[x + 0.5 * legend.size, y]]),
                     0.9 * legend.size,
@@ -174,8 +203,9 @@ class Canvas:
 
     def support_dots(self, xy: Floats, colours: Any, size: float, **style: Any) -> None:
         """Dots in the colours of levels of support."""
+        edge = min(0.5, 0.2 * size)
         self.dots(
-            xy, size, facecolors=colours, edgecolors="#000000", linewidths=0.5, zorder=3, **style
+            xy, size, facecolors=colours, edgecolors="#000000", linewidths=edge, zorder=3, **style
         )
 
     def note(self, notes: list[str], size: float, left: float) -> None:

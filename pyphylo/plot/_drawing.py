@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Transform
 
-__all__ = ["MIN_FONT", "Drawing", "font_size", "line_width", "stroke"]
+__all__ = ["MIN_FONT", "Drawing", "font_size", "line_width", "stroke", "support_size"]
 
 MIN_FONT = 5.0
 """Smallest font, in points: below it names are thinned or left out."""
@@ -146,6 +146,14 @@ def font_size(n: int) -> float:
 def line_width(n: int) -> float:
     """Width of branches in points."""
     return float(np.clip(1.9 - 0.5 * math.log10(max(n, 1)), 0.4, 1.5))
+
+
+def support_size(n: int, size: float) -> float:
+    """Diameter in points of the dots that show support, beside names of a size.
+
+    In crowded trees not much wider than branches are, which dots would hide.
+    """
+    return min(0.42 * size, 3.2 * line_width(n))
 
 
 def stroke(

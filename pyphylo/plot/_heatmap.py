@@ -9,9 +9,16 @@ import numpy as np
 
 from pyphylo.errors import InputError
 from pyphylo.plot._canvas import Canvas, Legend, new_axes
-from pyphylo.plot._drawing import MIN_FONT, font_size
-from pyphylo.plot._layout import preorder, tip_order
-from pyphylo.plot._style import INK, MISSING, FamilyStyle, family_style
+from pyphylo.plot._drawing import MIN_FONT, font_size, line_width, stroke
+from pyphylo.plot._layout import (
+    branch_family,
+    drawn_lengths,
+    elbows,
+    preorder,
+    rectangular,
+    tip_order,
+)
+from pyphylo.plot._style import INK, MISSING, MUTED, FamilyStyle, family_style
 from pyphylo.plot._text import fit_text, font, text_width
 from pyphylo.plot._types import Floats, SimilarityLike, TreeLike
 
@@ -37,6 +44,9 @@ _BAR_GAP = 14.0
 _BAR_WORDS = 46.0
 """Room for the ticks and the label of the colour bar, in points."""
 
+_CROWN = 64.0
+"""Height of the tree above the cells, in points, with the space below it."""
+
 _LARGEST = 1150.0
 _SMALLEST = 250.0
 _LONGEST_NAME = 170.0
@@ -53,6 +63,7 @@ def plot_heatmap(
     ax: Axes | None = None,
     title: str | None = None,
     ladderize: bool = True,
+    dendrogram: bool = True,
 ) -> Axes:
     """Draw a similarity matrix.
 
@@ -66,11 +77,13 @@ def plot_heatmap(
     families : mapping of str to str, optional
         Family of each model, shown as a strip along both sides.
     ax : matplotlib.axes.Axes, optional
-        Holds the square of cells; names stand left of and below it, the legend above,
-        the colour bar on the right. By default a figure of a fitting size is made.
+        Holds the square of cells; names stand left of and below it, the tree and the legend
+        above, the colour bar on the right. By default a figure of a fitting size is made.
     title : str, optional
     ladderize : bool
         Whether the tree's smaller subtrees come first, as in `plot_tree`.
+    dendrogram : bool
+        Whether the tree of `order` is drawn above the cells.
 
     Returns
     -------
@@ -86,8 +99,9 @@ def plot_heatmap(
     ids, values = _ordered(similarity, order, ladderize)
     style = family_style(ids, families)
     n = len(ids)
+    crown = _CROWN if dendrogram and order is not None and n > 1 else 0.0
     if ax is None:
-        ax = _fitting_axes(ids, style, title)
+        ax = _fitting_axes(ids, style, title, crown)
     ax.set_box_aspect(1)
     ax.apply_aspect()
     canvas = Canvas(ax)
@@ -99,8 +113,10 @@ def plot_heatmap(
     _names(canvas, ids, style, cell, strip)
     _colour_bar(canvas, low, high, has_missing=bool(np.isnan(values).any()))
     legend = Legend.flow(style, canvas.width, _furniture(n))
-    canvas.legend(legend, style, top=canvas.height + legend.height)
-    canvas.title(title, above=legend.height)
+    if crown and order is not None:
+        _dendrogram(canvas, order, style, ladderize, strip, crown)
+    canvas.legend(legend, style, top=canvas.height + crown + legend.height)
+    canvas.title(title, above=crown + legend.height)
     return ax
 
 
@@ -111,9 +127,17 @@ def heatmap_figure(
     families: Mapping[str, str] | None = None,
     title: str | None = None,
     ladderize: bool = True,
+    dendrogram: bool = True,
 ) -> Figure:
     """A figure of a fitting size with a similarity matrix on it; see `plot_heatmap`."""
-    ax = plot_heatmap(similarity, order=order, families=families, title=title, ladderize=ladderize)
+    ax = plot_heatmap(
+        similarity,
+        order=order,
+        families=families,
+        title=title,
+        ladderize=ladderize,
+        dendrogram=dendrogram,
+    )
     return ax.figure  # type: ignore[return-value]  # made by new_axes, so no subfigure
 
 
@@ -153,7 +177,9 @@ def _furniture(n: int) -> float:
     return float(np.clip(font_size(n) + 0.8, 6.5, 9.0))
 
 
-def _fitting_axes(ids: tuple[str, ...], style: FamilyStyle, title: str | None) -> Axes:
+def _fitting_axes(
+    ids: tuple[str, ...], style: FamilyStyle, title: str | None, crown: float
+) -> Axes:
     n = len(ids)
     size = _name_size(n)
     side = float(np.clip(n * size * _PITCH, _SMALLEST, _LARGEST))
@@ -166,7 +192,7 @@ def _fitting_axes(ids: tuple[str, ...], style: FamilyStyle, title: str | None) -
         left=beside,
         bottom=beside,
         right=_BAR_GAP + _BAR + _BAR_WORDS,
-        top=legend.height,
+        top=crown + legend.height,
     )
 
 
@@ -271,14 +297,50 @@ def _names(
             rotation_mode="anchor",
         )
     if every > 1:
-        place = (canvas.width, canvas.height + 3.0)
-        canvas.text(*place, f"1 name in {every} shown", 6.5, ha="right", color=INK)
+        place = (canvas.width + _BAR_GAP, canvas.height - _bar_height(canvas) - 32.0)
+        canvas.text(*place, f"1 name\nin {every}\nshown", 7.5, va="top", color=MUTED)
+
+
+def _dendrogram(
+    canvas: Canvas,
+    tree: TreeLike,
+    style: FamilyStyle,
+    ladder: bool,
+    strip: float,
+    crown: float,
+) -> None:
+    """The tree above the columns, its root on top, in the colours of families."""
+    n = tree.n_tips
+    walk = preorder(tree, ladder=ladder)
+    lengths, _, _ = drawn_lengths(tree.length)
+    depth, column = rectangular(walk, lengths if lengths.any() else np.ones_like(lengths), n)
+    across = strip + (column + 0.5) * (canvas.width - strip) / n
+    bottom, top = canvas.height + 5.0, canvas.height + crown - 4.0
+    height = top - (top - bottom) * depth / depth.max()
+    code = np.empty(n, dtype=np.int64)
+    code[tip_order(walk, n)] = style.code
+    colours = [style.colour(int(c)) for c in branch_family(tree.parent, code)]
+    lines = elbows(tree.parent, n, height, across)[:, [1, 0, 3, 2]]
+    stroke(
+        canvas.ax,
+        lines,
+        colours[:-1] + colours[n:],
+        0.7 * line_width(n),
+        canvas.points,
+        capstyle="projecting",
+    )
+    down = np.stack([across[:n], height[:n], across[:n], np.full(n, bottom)], axis=1)
+    stroke(canvas.ax, down, colours[:n], 0.25, canvas.points, zorder=0.9, alpha=0.4)
+
+
+def _bar_height(canvas: Canvas) -> float:
+    return min(canvas.height * 0.6, 200.0)
 
 
 def _colour_bar(canvas: Canvas, low: float, high: float, *, has_missing: bool) -> None:
     """The colour bar, right of the upper half of the cells."""
     size = 7.5
-    height = min(canvas.height * 0.6, 200.0)
+    height = _bar_height(canvas)
     bar = canvas.ax.inset_axes(
         (
             1 + _BAR_GAP / canvas.width,

@@ -21,6 +21,7 @@ __all__ = [
     "Preorder",
     "branch_family",
     "drawn_lengths",
+    "elbows",
     "equal_angle",
     "equal_daylight",
     "ladderize",
@@ -163,6 +164,25 @@ def rectangular(walk: Preorder, lengths: Floats, n_tips: int) -> tuple[Floats, F
     return _by_node(walk, np.array(x)), _by_node(walk, np.array(y))
 
 
+def elbows(parent: ArrayLike, n_tips: int, x: Floats, y: Floats) -> Floats:
+    """The lines of a phylogram.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_nodes - 1 + n_nodes - n_tips, 4)
+        ``x0, y0, x1, y1`` of the branch above each node but the root, then of the line
+        across the children of each inner node.
+    """
+    up = np.asarray(parent, dtype=np.int64)[:-1]
+    along = np.stack([x[up], y[:-1], x[:-1], y[:-1]], axis=1)
+    low, high = y.copy(), y.copy()
+    np.minimum.at(low, up, y[:-1])
+    np.maximum.at(high, up, y[:-1])
+    inner = np.arange(n_tips, len(x))
+    across = np.stack([x[inner], low[inner], x[inner], high[inner]], axis=1)
+    return np.concatenate([along, across])
+
+
 def equal_angle(walk: Preorder, lengths: Floats, n_tips: int) -> Floats:
     """Unrooted layout in which every tip is given the same angle.
 
@@ -182,10 +202,12 @@ def equal_angle(walk: Preorder, lengths: Floats, n_tips: int) -> Floats:
     return _as_xy(walk, _equal_angle(walk, _with_floor(lengths), n_tips))
 
 
-def equal_daylight(walk: Preorder, lengths: Floats, n_tips: int, sweeps: int = 6) -> Floats:
+def equal_daylight(walk: Preorder, lengths: Floats, n_tips: int, sweeps: int = 20) -> Floats:
     """Unrooted layout in which the subtrees at a node are parted by equal gaps.
 
-    The last of `towards_daylight`, which goes there in whole turns.
+    The last of `towards_daylight`, which goes there in whole turns, until no subtree is turned
+    by more than 0.01 radians, or for so many sweeps. (Turns at one node spoil the balance of
+    others a little, so gaps become equal to some hundredths, not exactly.)
     """
     *_, last = towards_daylight(walk, lengths, n_tips, [1.0] * sweeps)
     return last

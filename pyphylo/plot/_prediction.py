@@ -26,8 +26,6 @@ _LEFT, _BELOW, _ABOVE = 42.0, 36.0, 34.0
 """Room around a panel for its labels."""
 _MARGIN, _TITLE = 10.0, 22.0
 _SIZE = 8.0
-_BOLD = 1.17
-"""Width of bold text, which is measured as if it were not."""
 _ABREAST = 3
 _MOST_FAMILIES = 30
 """Families with a colour of their own; the smallest beyond share one."""
@@ -102,11 +100,11 @@ def prediction_figure(
         ax = fig.add_axes(
             (box[0] / width, box[1] / height, box[2] / width, box[3] / height), facecolor="none"
         )
-        Canvas(ax).legend(legend, style)
+        Canvas(ax, least=1.0).legend(legend, style)
     if title:
         fig.text(
             (_MARGIN + _LEFT) / width, 1 - (_MARGIN + 12) / height,
-            fit_text(title, 12.0, (width - 2 * _MARGIN - _LEFT) / _BOLD, limit=len(title)),
+            fit_text(title, 12.0, width - 2 * _MARGIN - _LEFT, limit=len(title), bold=True),
             color=INK, fontproperties=font(12.0, bold=True), parse_math=False,
         )  # fmt: skip
     return fig
@@ -266,7 +264,7 @@ def _caption(frame: pd.DataFrame, bars: bool) -> str:
         if known.any():
             inside = (lower <= true) & (true <= upper)
             words.append(f"bars hold {100 * inside[known].mean():.0f}%")
-    return f"{len(true)} models: " + ", ".join(words)
+    return f"{len(true):,} models: " + ", ".join(words)
 
 
 def _furnish(ax: Axes, title: str, caption: str) -> None:
@@ -277,9 +275,8 @@ def _furnish(ax: Axes, title: str, caption: str) -> None:
     width = float(box.width) * 72 / ax.figure.dpi
 
     def line(y: float, text: str, points: float, colour: str, bold: bool = False) -> None:
-        room = width / _BOLD if bold else width
         ax.annotate(
-            fit_text(text, points, room, limit=len(text)), (0, 1), (0, y),
+            fit_text(text, points, width, limit=len(text), bold=bold), (0, 1), (0, y),
             xycoords="axes fraction", textcoords="offset points", parse_math=False,
             color=colour, fontproperties=font(points, bold=bold),
         )  # fmt: skip

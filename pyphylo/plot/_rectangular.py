@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, support_level
-from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke
-from pyphylo.plot._layout import branch_family, rectangular, scale_bar, tip_order
+from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke, support_size
+from pyphylo.plot._layout import branch_family, elbows, rectangular, scale_bar, tip_order
 from pyphylo.plot._style import INK
 from pyphylo.plot._text import fit_text, font, text_width
 from pyphylo.plot._types import Floats
@@ -73,7 +73,9 @@ def draw_rectangular(drawing: Drawing, ax: Axes | None, title: str | None) -> Ca
             parse_math=False,
         )
     if len(drawing.supported):
-        _support(canvas, drawing, x, y, scale, size)
+        _support(canvas, drawing, x, y, size)
+        if not column:
+            _support_numbers(canvas, drawing, x, y, scale, size)
     canvas.legend(legend, drawing.style)
     _foot(canvas, drawing, x, scale, furniture, every)
     return canvas
@@ -104,17 +106,9 @@ def _points_per_unit(x: Floats, names: dict[int, str], size: float, width: float
 def _branches(canvas: Canvas, drawing: Drawing, x: Floats, y: Floats) -> None:
     family = branch_family(drawing.parent, drawing.style.code)
     colours = [drawing.style.colour(int(code)) for code in family]
-    child = np.arange(len(x) - 1)
-    up = drawing.parent[:-1]
-    along = np.stack([x[up], y[child], x[child], y[child]], axis=1)
-    low, high = y.copy(), y.copy()
-    np.minimum.at(low, up, y[child])
-    np.maximum.at(high, up, y[child])
-    inner = np.arange(drawing.n_tips, len(x))
-    across = np.stack([x[inner], low[inner], x[inner], high[inner]], axis=1)
     stroke(
         canvas.ax,
-        np.concatenate([along, across]),
+        elbows(drawing.parent, drawing.n_tips, x, y),
         colours[:-1] + colours[drawing.n_tips :],
         line_width(drawing.n_tips),
         capstyle="projecting",
@@ -127,16 +121,22 @@ def _tips(canvas: Canvas, drawing: Drawing, x: Floats, y: Floats, size: float) -
         canvas.dots(xy, size, transform=canvas.ax.transData, **style)
 
 
-def _support(
-    canvas: Canvas, drawing: Drawing, x: Floats, y: Floats, scale: float, size: float
-) -> None:
-    """A dot at every node that has a support, and the number where its branch has room for it."""
+def _support(canvas: Canvas, drawing: Drawing, x: Floats, y: Floats, size: float) -> None:
+    """A dot at every node that has a support."""
     nodes = drawing.supported
-    small = max(MIN_FONT, 0.72 * size)
     levels = support_level(drawing.support[nodes])
     xy = np.stack([x[nodes], y[nodes]], axis=1)
-    canvas.support_dots(xy, levels, 0.42 * size, transform=canvas.ax.transData)
-    for node in nodes.tolist():
+    canvas.support_dots(
+        xy, levels, support_size(drawing.n_tips, size), transform=canvas.ax.transData
+    )
+
+
+def _support_numbers(
+    canvas: Canvas, drawing: Drawing, x: Floats, y: Floats, scale: float, size: float
+) -> None:
+    """The support in numbers, where the branch has room for it."""
+    small = max(MIN_FONT, 0.72 * size)
+    for node in drawing.supported.tolist():
         text = f"{100 * drawing.support[node]:.0f}"
         room = scale * (x[node] - x[drawing.parent[node]]) - 0.5 * size
         if text_width(text, small) + 1 <= room:

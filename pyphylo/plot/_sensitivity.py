@@ -106,12 +106,13 @@ def sensitivity_figure(found: pd.DataFrame, *, title: str | None = None) -> Figu
             ax.set_yticks(heights, names, fontproperties=font(_SIZE))
             for label, colour in zip(ax.get_yticklabels(), colours, strict=True):
                 label.set_color(readable(colour))
+                label.set_parse_math(False)
         else:
             ax.set_yticks([])
     if title:
         fig.text(
             _MARGIN / width, 1 - (_MARGIN + 12) / height,
-            fit_text(title, 12.0, width - 2 * _MARGIN, limit=len(title)),
+            fit_text(title, 12.0, width - 2 * _MARGIN, limit=len(title), bold=True),
             color=INK, fontproperties=font(12.0, bold=True), parse_math=False,
         )  # fmt: skip
     return fig

@@ -21,8 +21,11 @@ _MOST_NAMES = 400
 _MOST_AT_TIPS = 60
 """Tips up to which all names are tried at the tips themselves before a ring is."""
 
-_DAYLIGHT = 6e7
+_DAYLIGHT = 1.2e8
 """Nodes squared times sweeps of the daylight layout that a picture may cost."""
+
+_MOST_SWEEPS = 30
+"""By then most layouts have settled."""
 
 _PARTS = (0.1, 0.1, 0.2, 0.3, 0.5, 1.0)
 """How far the sweeps go towards equal daylight, after each of which a layout is tried."""
@@ -88,7 +91,7 @@ def lay_out(drawing: Drawing, ratio: float) -> Floats:
     """
     walk, lengths, n = drawing.walk, drawing.lengths, drawing.n_tips
     if n > _MOST_NAMES:
-        sweeps = min(6, int(_DAYLIGHT / len(drawing.parent) ** 2))
+        sweeps = min(_MOST_SWEEPS, int(_DAYLIGHT / len(drawing.parent) ** 2))
         if sweeps:
             return _turned(equal_daylight(walk, lengths, n, sweeps), ratio)
         return _turned(equal_angle(walk, lengths, n), ratio)

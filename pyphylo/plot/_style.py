@@ -16,6 +16,7 @@ __all__ = [
     "MISSING",
     "MUTED",
     "NO_FAMILY",
+    "N_HUES",
     "FamilyStyle",
     "family_style",
     "readable",
@@ -51,6 +52,9 @@ _HUES = (
     "#778844",
     "#4400AA",
 )
+N_HUES = len(_HUES)
+"""Colours of families; after so many they are used again, with other markers."""
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h", "*")
 
 _CONTRAST = 4.5

@@ -10,7 +10,7 @@ import numpy as np
 from pyphylo.errors import InputError
 from pyphylo.plot._canvas import new_axes
 from pyphylo.plot._style import INK, MUTED
-from pyphylo.plot._text import font
+from pyphylo.plot._text import fit_text, font
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def plot_surface(
     if min(error.shape) < 2 or not np.isfinite(error).all() or (error <= 0).any():
         raise InputError("a surface is a full grid of two genes and two probes or more, errors > 0")
     if ax is None:
-        ax = new_axes(_WIDTH, _HEIGHT, title, left=44, bottom=36, right=10)
+        ax = new_axes(_WIDTH, _HEIGHT, title, left=44, bottom=36, right=14)
     # Before labels are placed, which takes the lengths of lines as they are drawn.
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -82,8 +82,9 @@ def plot_surface(
     thin = [level for level in levels if strong is None or not math.isclose(level, strong)]
     if thin:
         lines = ax.contour(probes, genes, error, levels=thin, colors=INK, linewidths=0.6)
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
-        for text in ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK):
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 0.8}
+        # Not inline: a line keeps its ends where its label is left out.
+        for text in ax.clabel(lines, fmt="%g", fontsize=_SIZE - 1, colors=INK, inline=False):
             text.set_bbox(box)
             if not _inside(ax, text):
                 text.remove()
@@ -98,11 +99,27 @@ def plot_surface(
     ax.minorticks_off()
     ax.set_xlabel("probes of each gene", color=INK, fontproperties=font(_SIZE))
     ax.set_ylabel("genes", color=INK, fontproperties=font(_SIZE))
+    ax.annotate(
+        "lines: expected error",
+        (1, 0),
+        (0, -33),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        color=MUTED,
+        fontproperties=font(_SIZE - 1),
+    )
     ax.tick_params(colors=INK, width=0.6)
     for spine in ax.spines.values():
         spine.set_edgecolor(MUTED)
     if title:
-        ax.set_title(title, color=INK, fontproperties=font(12.0))
+        ax.set_title(
+            fit_text(title, 12.0, _width(ax), limit=len(title), bold=True),
+            loc="left",
+            color=INK,
+            fontproperties=font(12.0, bold=True),
+            parse_math=False,
+        )
     return ax
 
 
@@ -112,6 +129,11 @@ def surface_figure(
     """A figure with the surface on it; see `plot_surface`."""
     ax = plot_surface(surface, wanted=wanted, title=title)
     return ax.figure  # type: ignore[return-value]  # made by new_axes, so no subfigure
+
+
+def _width(ax: Axes) -> float:
+    """Of axes, in points."""
+    return float(ax.get_window_extent().width) * 72 / ax.figure.dpi
 
 
 def _inside(ax: Axes, text: Text) -> bool:

@@ -42,20 +42,24 @@ def printable(name: str, limit: int = MAX_NAME) -> str:
 
 
 @lru_cache(maxsize=65536)
-def text_width(text: str, size: float) -> float:
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Width of a line of text, in points."""
     from matplotlib.textpath import text_to_path
 
     if not text:
         return 0.0
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font(size), ismath=False)
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        text, font(size, bold=bold), ismath=False
+    )
     return float(width)
 
 
-def fit_text(name: str, size: float, width: float, limit: int = MAX_NAME) -> str:
+def fit_text(
+    name: str, size: float, width: float, limit: int = MAX_NAME, *, bold: bool = False
+) -> str:
     """A name as `printable` gives it, cut in the middle to be no wider than `width` points."""
     text = printable(name, limit)
-    while len(text) > 3 and text_width(text, size) > width:
+    while len(text) > 3 and text_width(text, size, bold=bold) > width:
         text = printable(name, max(3, min(len(text) - 1, int(len(text) * 0.9))))
     return text
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyphylo.errors import InputError
-from pyphylo.plot._style import INK, MUTED, FamilyStyle, family_style
+from pyphylo.plot._canvas import new_axes
+from pyphylo.plot._style import INK, MUTED, N_HUES, FamilyStyle
 from pyphylo.plot._text import fit_text, font
 
 if TYPE_CHECKING:
@@ -23,8 +24,13 @@ _LEFT, _BELOW, _GAP, _ABOVE, _MARGIN = 56.0, 40.0, 16.0, 26.0, 10.0
 _NAMES = 190.0
 """Room for the key, right of the panels."""
 _SIZE = 8.0
+_LINE = 1.72 * _SIZE
+"""Height of a line of the key, in points."""
 _MANY = 40
 """Checkpoints above which points have no markers."""
+_CROWDED = 200
+"""Checkpoints above which lines are thin and steps have no sides."""
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _WIDE = 100.0
 """Ratio of the last step to the first above 0 from which the axis is logarithmic."""
 
@@ -45,9 +51,13 @@ def trajectory_figure(frame: pd.DataFrame, *, title: str | None = None) -> Figur
     """
     from matplotlib.figure import Figure
 
+    _check(frame)
     above = _MARGIN + (_ABOVE if title else 0)
     width = _LEFT + _WIDTH + _NAMES + 2 * _MARGIN
-    height = above + 1.5 * _HEIGHT + _GAP + _BELOW + _MARGIN
+    # The panel of distances grows with the key beside it.
+    n_lines = len(frame.loc[frame["to"] != "previous", ["to", "other"]].drop_duplicates())
+    tall = max(_HEIGHT, _LINE * n_lines - 0.5 * _HEIGHT - _GAP)
+    height = above + tall + 0.5 * _HEIGHT + _GAP + _BELOW + _MARGIN
     fig = Figure(figsize=(width / 72, height / 72), facecolor="white")
 
     def panel(bottom: float, tall: float) -> Axes:
@@ -56,11 +66,11 @@ def trajectory_figure(frame: pd.DataFrame, *, title: str | None = None) -> Figur
 
     low = _MARGIN + _BELOW
     speed = panel(low, _HEIGHT / 2)
-    distance = panel(low + _HEIGHT / 2 + _GAP, _HEIGHT)
+    distance = panel(low + _HEIGHT / 2 + _GAP, tall)
     plot_trajectory(frame, distance, speed)
     if title:
         distance.set_title(
-            fit_text(title, 12.0, _WIDTH, limit=len(title)),
+            fit_text(title, 12.0, _WIDTH, limit=len(title), bold=True),
             loc="left",
             fontproperties=font(12.0, bold=True),
             color=INK,
@@ -69,36 +79,50 @@ def trajectory_figure(frame: pd.DataFrame, *, title: str | None = None) -> Figur
     return fig
 
 
-def plot_trajectory(frame: pd.DataFrame, distance: Axes, speed: Axes | None = None) -> None:
+def plot_trajectory(
+    frame: pd.DataFrame, distance: Axes | None = None, speed: Axes | None = None
+) -> Axes:
     """Draw distances over steps, with their limits as bands, and the speed on axes of its own.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         As `pyphylo.trajectory` makes it.
-    distance : matplotlib.axes.Axes
+    distance : matplotlib.axes.Axes, optional
+        The key stands right of them. By default a figure of a fitting size is made.
     speed : matplotlib.axes.Axes, optional
+        By default speeds are not drawn.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Those of distances.
 
     Raises
     ------
     InputError
         When the frame lacks a column.
     """
-    needed = ("step", "to", "other", "distance", "lower", "upper", "speed")
-    for column in needed:
-        if column not in frame.columns:
-            raise InputError(
-                f"a trajectory's frame has columns {', '.join(needed)}; {column!r} is missing"
-            )
+    _check(frame)
+    if distance is None:
+        distance = new_axes(_WIDTH, _HEIGHT, None, left=_LEFT, bottom=_BELOW, right=_NAMES)
     far = frame[frame["to"] != "previous"]
     lines = list(dict.fromkeys(zip(far["to"], far["other"], strict=True)))
-    labels = [other if to == "reference" else f"{to} ({other})" for to, other in lines]
-    style = family_style(labels, {label: label for label in labels})
-    for (to, other), label, code in zip(lines, labels, style.code.tolist(), strict=True):
+    labels = [
+        fit_text(other if to == "reference" else f"{to} ({other})", _SIZE, _NAMES - 4 * _SIZE)
+        for to, other in lines
+    ]
+    # In the order of the key: start and end first.
+    style = FamilyStyle(tuple(labels), np.arange(len(labels), dtype=np.int64))
+    for (to, other), code, label in zip(lines, style.code.tolist(), labels, strict=True):
         part = far[(far["to"] == to) & (far["other"] == other)]
         _line(distance, part, "distance", ("lower", "upper"), style, code, label)
     _finish(distance, "Nei distance to")
+    # Names that start with _ would be left out: they are written into the key afterwards.
+    drawn = distance.get_lines()[-len(lines) :]
     key = distance.legend(
+        drawn,
+        ["0"] * len(lines),
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0.0,
@@ -107,8 +131,9 @@ def plot_trajectory(frame: pd.DataFrame, distance: Axes, speed: Axes | None = No
         labelcolor=INK,
         handlelength=1.6,
     )
-    for text in key.get_texts():
+    for text, label in zip(key.get_texts(), labels, strict=True):
         text.set_parse_math(False)
+        text.set_text(label)
     wide = _is_wide(frame)
     unit = str(frame.attrs.get("unit", "step"))
     panels = [distance] if speed is None else [distance, speed]
@@ -125,6 +150,16 @@ def plot_trajectory(frame: pd.DataFrame, distance: Axes, speed: Axes | None = No
         distance.tick_params(labelbottom=False)
     last = panels[-1]
     last.set_xlabel(f"training {unit}", fontproperties=font(_SIZE + 1), color=INK)
+    return distance
+
+
+def _check(frame: pd.DataFrame) -> None:
+    needed = ("step", "to", "other", "distance", "lower", "upper", "speed")
+    for column in needed:
+        if column not in frame.columns:
+            raise InputError(
+                f"a trajectory's frame has columns {', '.join(needed)}; {column!r} is missing"
+            )
 
 
 def _line(
@@ -138,19 +173,20 @@ def _line(
 ) -> None:
     """One line, its points and its band."""
     x = part["step"].to_numpy()
-    colour = style.colour(code)
+    colour, many = style.colour(code), len(x) > _CROWDED
     lower, upper = (part[name].to_numpy() for name in limits)
-    ax.fill_between(x, lower, upper, color=colour, alpha=0.15, linewidth=0)
+    ax.fill_between(x, lower, upper, color=colour, alpha=0.07 if many else 0.15, linewidth=0)
     ax.plot(
         x,
         part[column].to_numpy(),
         color=colour,
-        lw=1.3,
-        # Colours repeat after ten: another marker then tells lines apart.
+        lw=0.6 if many else 1.3,
+        # Colours repeat after ten: another marker and other dashes then tell lines apart.
+        ls=_DASHES[code // N_HUES % len(_DASHES)],
         marker=style.marker(code) if len(x) <= _MANY else None,
         ms=3.5,
         clip_on=False,
-        label=fit_text(label, _SIZE, _NAMES - 4 * _SIZE),
+        label=label,
     )
 
 
@@ -163,7 +199,11 @@ def _speeds(ax: Axes, frame: pd.DataFrame, unit: str) -> None:
     ax.fill_between(
         edges, np.repeat(low, 2), np.repeat(high, 2), color=INK, alpha=0.15, linewidth=0
     )
-    ax.plot(edges, np.repeat(values, 2), color=INK, lw=1.3)
+    if len(values) > _CROWDED:
+        # Without the ways up and down, which would blacken all.
+        ax.hlines(values, steps[:-1], steps[1:], color=INK, lw=0.8)
+    else:
+        ax.plot(edges, np.repeat(values, 2), color=INK, lw=1.3)
     _finish(ax, f"distance a {unit}")
 
 
@@ -172,7 +212,11 @@ def _by_powers(ax: Axes, frame: pd.DataFrame) -> None:
     speeds = frame[["speed", "speed_upper"]].to_numpy().ravel()
     speeds = speeds[speeds > 0]
     if len(speeds):
+        from matplotlib.ticker import LogFormatter
+
         ax.set_yscale("log", nonpositive="clip")
+        ax.yaxis.set_major_formatter(LogFormatter())
+        ax.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
         ax.set_ylim(speeds.min() / 2, speeds.max() * 2)
 
 

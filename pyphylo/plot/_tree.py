@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pyphylo.errors import InputError
+from pyphylo.plot._circular import draw_circular
 from pyphylo.plot._drawing import Drawing
 from pyphylo.plot._rectangular import draw_rectangular
 from pyphylo.plot._types import TreeLike
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_tree", "tree_figure"]
 
-_LAYOUTS = {"rectangular": draw_rectangular, "unrooted": draw_unrooted}
+_LAYOUTS = {
+    "rectangular": draw_rectangular,
+    "circular": draw_circular,
+    "unrooted": draw_unrooted,
+}
 
 
 def plot_tree(
@@ -40,11 +45,12 @@ def plot_tree(
     Parameters
     ----------
     tree : pyphylo.tree.Tree
-    layout : {"rectangular", "unrooted"}
-        ``"rectangular"`` starts from the tree's stored root: root the tree first if need
-        be. ``"unrooted"`` lies between the equal-angle and the equal-daylight layout, where
+    layout : {"rectangular", "circular", "unrooted"}
+        ``"rectangular"`` and ``"circular"`` start from the tree's stored root: root the tree
+        first if need be. ``"circular"`` has all names on a circle, thin lines leading to
+        them. ``"unrooted"`` lies between the equal-angle and the equal-daylight layout, where
         names come closest to their tips; without names, above 400 tips, it is equal-daylight,
-        and equal-angle above some 3,800, for which daylight takes too long.
+        and equal-angle above some 5,400, for which daylight takes too long.
     families : mapping of str to str, optional
         Family of each tip; tips without one are grey. Other names are passed over.
     ax : matplotlib.axes.Axes, optional

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, support_level
-from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke
+from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke, support_size
 from pyphylo.plot._layout import branch_family, scale_bar
 from pyphylo.plot._spread import GAP, WIDEST_NAME, Spread, first_scale, lay_out, spread
-from pyphylo.plot._text import font
 from pyphylo.plot._types import Floats, Ints
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def draw_unrooted(drawing: Drawing, ax: Axes | None, title: str | None) -> Canva
     nodes = drawing.supported
     if len(nodes):
         levels = support_level(drawing.support[nodes])
-        canvas.support_dots(found.xy[nodes], levels, 0.42 * found.size)
+        canvas.support_dots(found.xy[nodes], levels, support_size(drawing.n_tips, found.size))
     canvas.legend(legend, drawing.style)
     _foot(canvas, drawing, found, size)
     return canvas
@@ -127,25 +126,9 @@ def _leaders(canvas: Canvas, drawing: Drawing, found: Spread) -> None:
 def _names(canvas: Canvas, drawing: Drawing, found: Spread) -> None:
     size = max(found.size, MIN_FONT)
     for tip in np.flatnonzero(found.labels.placed).tolist():
-        angle = float(found.labels.angle[tip])
-        flip = np.cos(angle) < -1e-9
-        reading = angle + np.pi if flip else angle
-        # The baseline lies below the middle line, as seen by who reads the name.
-        down = 0.36 * size * np.array([np.sin(reading), -np.cos(reading)])
-        x, y = found.labels.start[tip] + down
-        canvas.ax.text(
-            float(x),
-            float(y),
-            found.names[tip],
-            transform=canvas.points,
-            rotation=float(np.degrees(reading)),
-            rotation_mode="anchor",
-            ha="right" if flip else "left",
-            va="baseline",
-            color=drawing.style.text_colour(int(drawing.style.code[tip])),
-            fontproperties=font(size),
-            parse_math=False,
-        )
+        colour = drawing.style.text_colour(int(drawing.style.code[tip]))
+        start, angle = found.labels.start[tip], float(found.labels.angle[tip])
+        canvas.turned(start, angle, found.names[tip], size, color=colour)
 
 
 def _foot(canvas: Canvas, drawing: Drawing, found: Spread, size: float) -> None:
