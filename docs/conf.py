@@ -19,17 +19,23 @@ project_copyright = author
 version = release = pyphylo.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_copybutton",
 ]
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 templates_path = ["_templates"]
 
 # Headings of other pages can be linked to, as they can be in a repository's viewer.
 myst_heading_anchors = 3
+
+# Notebooks are kept without outputs: what the pages show was run for them, and an error is one of the
+# build. They are copied for readers to take away.
+nb_execution_mode = "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
 
 autosummary_generate = True
 default_role = "py:obj"  # `name` in a docstring is a link where it is documented

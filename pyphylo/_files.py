@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from pyphylo._names import close_names
 from pyphylo.errors import InputError
 
-__all__ = ["atomic_path", "atomic_write_bytes", "check_target", "read_bytes"]
+__all__ = ["atomic_path", "atomic_write_bytes", "check_target", "close_paths", "read_bytes"]
 
 
 def read_bytes(path: str | Path, what: str) -> bytes:
@@ -16,11 +17,25 @@ def read_bytes(path: str | Path, what: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{what} file {str(path)!r} does not exist") from None
+        raise InputError(f"{what} file {str(path)!r} does not exist{close_paths(path)}") from None
     except IsADirectoryError:
         raise InputError(f"{what} file {str(path)!r} is a folder") from None
     except PermissionError:
         raise InputError(f"{what} file {str(path)!r} may not be read") from None
+
+
+def close_paths(path: str | Path) -> str:
+    """The end of an error's text: what lies there under a name close to the one that is missing."""
+    missing = Path(path)
+    try:
+        there = {
+            found.name: str(missing.with_name(found.name)) for found in missing.parent.iterdir()
+        }
+    except (OSError, ValueError):  # a folder that is missing too, or no name at all
+        return ""
+    # Names are compared without their folder, whose letters would make all of them alike.
+    close = [there[name] for name in close_names(missing.name, there)]
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def check_target(path: str | Path) -> Path:

@@ -81,34 +81,37 @@ def tree_html(tree: Tree) -> str:
 
 
 def _tree_picture(tree: Tree) -> str:
-    """A phylogram in SVG: one path of all branches, a dot that tells its support, a text a tip."""
+    """A phylogram in SVG: a path of all branches, a text a model, dots and figures of support."""
     from pyphylo.plot._layout import drawn_lengths, preorder, rectangular, scale_bar
 
+    title, named = repr(tree), tree.n_tips <= _LABELLED
+    names: Sequence[str] = tree.tips if named else ()
+    if named:
+        tree, names = _with_rows(tree)
     walk = preorder(tree, ladder=True)
     lengths = drawn_lengths(tree.length)[0]
     x, y = rectangular(walk, lengths, tree.n_tips)
-    named = tree.n_tips <= _LABELLED
     step = 15.0 if named else max(600.0 / tree.n_tips, 1.0)
-    longest = max(len(_short(tip)) for tip in tree.tips) if named else 0
+    longest = max(map(len, map(_short, names)), default=0)
     width, height = 420.0, step * tree.n_tips + 30
     bar, span = scale_bar(float(x.max())), float(x.max()) or 1.0
     x, y = 5 + x * (width - 10) / span, (y + 0.7) * step
+    wide, high = f"{width + 7.5 * longest:.0f}", f"{height:.0f}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width + 7.5 * longest:.0f}" '
-        f'height="{height:.0f}" font-family="sans-serif" font-size="12" fill="currentColor">',
-        f"<title>{_text(repr(tree))}</title>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{wide}" height="{high}" '
+        f'viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="12" fill="currentColor">',
+        f"<title>{_text(title)}</title>",
         f'<path fill="none" stroke="currentColor" d="{_branches(tree, x, y)}"/>',
     ]
     if named:
         parts += [
-            f'<text x="{x[v] + 4:.1f}" y="{y[v] + (4 if v < tree.n_tips else -3):.1f}">'
-            f"{_text(name)}</text>"
-            for v in range(tree.n_nodes)
-            if (name := tree.label(v)) is not None
+            f'<text x="{x[v] + 4:.1f}" y="{y[v] + 4:.1f}">{_text(name)}</text>'
+            for v, name in enumerate(names)
         ]
         parts += [
             f'<circle cx="{x[v]:.1f}" cy="{y[v]:.1f}" r="2.5"><title>support {support:.2g}</title>'
-            "</circle>"
+            f'</circle><text x="{x[v] - 4:.1f}" y="{y[v] - 3:.1f}" font-size="9" '
+            f'text-anchor="end">{support:.2g}</text>'
             for v, support in enumerate(tree.support)
             if np.isfinite(support)
         ]
@@ -119,6 +122,28 @@ def _tree_picture(tree: Tree) -> str:
             f'<text x="5" y="{height - 2:.0f}">{bar:g}</text>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def _with_rows(tree: Tree) -> tuple[Tree, list[str]]:
+    """The tree with a tip of length 0 at each named inner node, and what its tips are called.
+
+    A name then has a row of its own, however short the branches around it are.
+    """
+    from pyphylo.tree.tree import Tree
+
+    n = tree.n_tips
+    inner = [v for v in range(n, tree.n_nodes) if tree.label(v) is not None]
+    shift, rows = len(inner), n + len(inner)
+    up = np.where(tree.parent < 0, -1, tree.parent + shift)
+    parent = np.concatenate([up[:n], np.array(inner, dtype=np.int64) + shift, up[n:]])
+    none = np.full(shift, np.nan)
+    wider = Tree(
+        map(str, range(rows)),
+        parent,
+        np.concatenate([tree.length[:n], np.zeros(shift), tree.length[n:]]),
+        np.concatenate([tree.support[:n], none, tree.support[n:]]),
+    )
+    return wider, [*tree.tips, *(str(tree.label(v)) for v in inner)]
 
 
 def _branches(tree: Tree, x: np.ndarray, y: np.ndarray) -> str:
@@ -143,7 +168,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], more: bool) -> st
     )
     columns = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
     end = "<p>…</p>" if more else ""
-    return f"<table><thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table>{end}"
+    head_row = f"<thead><tr>{columns}</tr></thead>"
+    return f'<table cellpadding="4">{head_row}<tbody>{lines}</tbody></table>{end}'
 
 
 def _text(text: str, longest: int = _LONG) -> str:

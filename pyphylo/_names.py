@@ -9,7 +9,7 @@ from typing import Any
 
 from pyphylo.errors import InputError
 
-__all__ = ["check_names", "clean_text", "did_you_mean", "whole_number"]
+__all__ = ["check_names", "clean_text", "close_names", "did_you_mean", "whole_number"]
 
 
 def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
@@ -66,20 +66,24 @@ def clean_text(text: str) -> str:
     return text
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """The end of an error's text: up to three known names that are close to one that is not.
+def close_names(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    """Up to three known names that are close to one that is not; capitals do not count.
 
-    Capitals do not count. Empty where none is close, or `name` is no string.
+    None where `name` is no string. `cutoff` is the least ratio of `difflib`.
     """
     if not isinstance(name, str):
-        return ""
+        return []
     spelt: dict[str, list[str]] = {}
     for each in known:
         spelt.setdefault(each.lower(), []).append(each)
-    close = [
-        each for low in difflib.get_close_matches(name.lower(), spelt, n=3) for each in spelt[low]
-    ]
-    return f"; did you mean {' or '.join(map(repr, close[:3]))}?" if close else ""
+    lower = difflib.get_close_matches(name.lower(), spelt, n=3, cutoff=cutoff)
+    return [each for low in lower for each in spelt[low]][:3]
+
+
+def did_you_mean(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The end of an error's text that names `close_names`; empty where there are none."""
+    close = close_names(name, known, cutoff=cutoff)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def whole_number(value: Any, name: str, least: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyphylo._names import check_names, whole_number
+from pyphylo._names import check_names, did_you_mean, whole_number
 from pyphylo.distance import DistanceMatrix, nei_distance
 from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.io.metadata import read_lineage
@@ -103,7 +103,8 @@ def contradicted_parents(
     allowed = set(names) if candidates is None else set(check_names(candidates, "candidate"))
     missing = sorted(allowed - set(names))
     if missing:
-        raise InputError(f"candidate {missing[0]!r} is not in the table; leave it out")
+        hint = did_you_mean(missing[0], names)
+        raise InputError(f"candidate {missing[0]!r} is not in the table; leave it out{hint}")
     pairs = [
         (model, lineage.parents[model])
         for model in names

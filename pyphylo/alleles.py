@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from pyphylo import _core
-from pyphylo._files import atomic_path
+from pyphylo._files import atomic_path, close_paths
 from pyphylo._names import check_names, clean_text, did_you_mean, whole_number
 from pyphylo._populations import add_shard
 from pyphylo._provenance import merged_provenance
@@ -479,7 +479,7 @@ class AlleleTable:
     def load(cls, path: str | Path) -> AlleleTable:
         """Read what `save` wrote; a foreign, truncated or damaged file is refused."""
         if not Path(path).is_file():
-            raise InputError(f"allele table file {str(path)!r} does not exist")
+            raise InputError(f"allele table file {str(path)!r} does not exist{close_paths(path)}")
         core, note = _core.read_table(str(path))
         try:
             provenance = json.loads(note)

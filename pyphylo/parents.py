@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyphylo._memory import require_memory
-from pyphylo._names import check_names
+from pyphylo._names import check_names, did_you_mean
 from pyphylo._parents_bootstrap import contradicted_parents
 from pyphylo._parents_features import Kin, Models
 from pyphylo._parents_rule import LeaveOut, Proposal, learn, leave_out, pairs_of
@@ -223,7 +223,8 @@ def _members(D: DistanceMatrix, names: Iterable[str] | None, what: str) -> tuple
     missing = [name for name in checked if name not in set(D.ids)]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"{what} {missing[0]!r}{more} is not in the matrix; leave it out")
+        hint = did_you_mean(missing[0], D.ids)
+        raise InputError(f"{what} {missing[0]!r}{more} is not in the matrix; leave it out{hint}")
     if not checked and what == "candidate":
         raise InputError("there is no candidate: name at least one, or leave candidates away")
     return checked

@@ -228,10 +228,14 @@ def picture_paths(tree_stem: Path, heatmap_stem: Path) -> list[Path]:
 
 
 def warn_of_unused(families: Iterable[str], names: Iterable[str], path: str) -> None:
-    """Say so when metadata name none of the models: most likely the names differ."""
+    """Say so when metadata name none of the models, or one by a name that is close to it."""
     import warnings
 
-    if not set(families) & set(names):
+    from pyphylo.io.metadata import warn_of_misnamed
+
+    if set(families) & set(names):
+        warn_of_misnamed(families, names, repr(path))
+    else:
         warnings.warn(
             f"{path!r} gives no family of any of these models: check the column 'model'",
             PyphyloWarning,

@@ -26,6 +26,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._files import close_paths
 from pyphylo._populations import format_version, population_rows
 from pyphylo._shard_files import (
     FORMAT,
@@ -99,7 +100,7 @@ class SampleStore:
         where = str(storage.full("manifest.json"))
         if not storage.has_file("manifest.json"):
             if storage.kind() != "folder":
-                raise InputError(f"store {str(path)!r} does not exist")
+                raise InputError(f"store {str(path)!r} does not exist{close_paths(path)}")
             raise InputError(
                 f"folder {str(path)!r} is not a pyphylo store: it has no manifest.json"
             )

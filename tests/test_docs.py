@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,14 @@ from pyphylo.cli import build_parser, main
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+README = DOCS.parent / "README.md"
+NOTEBOOKS = {
+    path.stem: [
+        (cell["cell_type"], "".join(cell["source"]))
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
+    for path in (DOCS / "notebooks").glob("*.ipynb")
+}
 PAGES = {path.stem: BLOCK.findall(path.read_text(encoding="utf-8")) for path in DOCS.glob("*.md")}
 
 
@@ -105,10 +114,12 @@ def test_the_outline_of_an_output_can_be_wrong():
 
 
 SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+TEXTS = [(path.name, path.read_text(encoding="utf-8")) for path in [README, *DOCS.glob("*.md")]]
+TEXTS += [(name, f"{said}\n") for name, cells in NOTEBOOKS.items() for _, said in cells]
 TYPED = [
-    (path.name, line.strip())
-    for path in [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
-    for block in SHELL.findall(path.read_text(encoding="utf-8"))
+    (name, line.strip())
+    for name, text in sorted(TEXTS)
+    for block in SHELL.findall(text)
     for line in re.split(r"\n|&&", re.sub(r" \\\n +", " ", block))
     if line.strip().startswith("pyphylo ")
 ]
@@ -140,11 +151,34 @@ def check_page(page, agrees=as_shown):
 
 def test_pages_are_listed_and_their_links_lead_somewhere():
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^[a-z]+$", "\n".join(re.findall(r"{toctree}(.*?)```", index, re.S)), re.M)
-    assert sorted([*listed, "index"]) == sorted(PAGES)
-    for path in [DOCS.parent / "README.md", *DOCS.glob("*.md")]:
-        for link in re.findall(r"\]\(([\w/.-]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / link).exists(), f"{path.name}: {link}"
+    trees = "\n".join(re.findall(r"{toctree}(.*?)```", index, re.S))
+    listed = re.findall(r"^[a-z/]+$", trees, re.M)
+    notebooks = [f"notebooks/{name}" for name in NOTEBOOKS]
+    assert sorted([*listed, "index"]) == sorted([*PAGES, *notebooks])
+    texts = {path: path.read_text(encoding="utf-8") for path in [README, *DOCS.glob("*.md")]}
+    for name, cells in NOTEBOOKS.items():
+        texts[DOCS / "notebooks" / name] = "\n".join(said for kind, said in cells if kind != "code")
+    for path, text in texts.items():
+        for link, part in re.findall(r"\]\(([\w/.-]*)(?:#([\w-]+))?\)", text):
+            to = path.parent / link if link else path
+            assert to.exists(), f"{path.name}: {link}"
+            assert not part or part in anchors(texts[to.resolve()]), f"{path.name}: {link}#{part}"
+
+
+def anchors(text):
+    """What a repository's viewer, and the site, call the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+
+
+def test_notebooks_are_kept_as_they_were_before_they_were_run():
+    for path in (DOCS / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            assert not cell.get("outputs"), path.name
+            assert cell.get("execution_count") is None, path.name
 
 
 def test_every_public_name_is_in_the_reference():
@@ -156,9 +190,10 @@ def test_every_public_name_is_in_the_reference():
 
 @pytest.mark.slow
 def test_the_pages_build_without_warnings(tmp_path):
-    for module in ("sphinx", "myst_parser", "furo", "numpydoc", "sphinx_copybutton"):
+    for module in ("sphinx", "myst_nb", "ipykernel", "furo", "numpydoc", "sphinx_copybutton"):
         pytest.importorskip(module, reason=f"{module} is not installed: pyphylo[docs]")
-    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("generated"))
+    left = shutil.ignore_patterns("generated", ".ipynb_checkpoints", "jupyter_execute")
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=left)
     build = [
         sys.executable,
         "-m",
@@ -175,8 +210,12 @@ def test_the_pages_build_without_warnings(tmp_path):
     done = subprocess.run(
         build, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr  # kernels of notebooks have words of their own
     html = (tmp_path / "html" / "generated" / "pyphylo.Tree.html").read_text(encoding="utf-8")
     assert "robinson_foulds" in html
     help_page = (tmp_path / "html" / "commands.html").read_text(encoding="utf-8")
     assert "usage: pyphylo genes build" in help_page
+    for name, figures in {"family": 2, "scores": 0, "checkpoints": 1}.items():
+        page = (tmp_path / "html" / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+        assert page.count('role="img" width=') == figures  # trees, drawn into the page
+        assert page.count("../_images/") >= 1

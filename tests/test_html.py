@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -128,13 +129,25 @@ def test_a_tree_with_names(n):
 
 def test_support_is_told():
     tree = pp.Tree.from_newick("(a:1,b:1,((c:1,d:1)0.97:1,e:1)0.5:1);")
-    assert {"support 0.97", "support 0.5"} <= set(shown(tree).texts)
+    assert {"support 0.97", "support 0.5", "0.97", "0.5"} <= set(shown(tree).texts)
     assert tree._repr_html_().count("<circle") == 2
 
 
 def test_ancestors_are_named():
     tree = pp.Tree(["a", "b", "c"], [3, 3, 4, 4, -1], [1.0] * 4 + [0.0], labels=[EVIL, None])
     assert EVIL in shown(tree).texts
+
+
+def test_names_do_not_lie_on_each_other():
+    """Checkpoints that lead to one model: each has a row, however short the branches."""
+    names = [f"run@step{i}" for i in range(9)]
+    up = [*range(1, 9), -1]
+    tree = pp.Tree(names[:1], up, [1e-9] * 9, labels=names[1:])
+    page = tree._repr_html_()
+    assert shown(tree).texts.count(repr(tree)) == 2  # not of the rows that were added
+    rows = [float(y) for y in re.findall(r'<text x="[\d.]+" y="([\d.]+)">run@', page)]
+    assert len(rows) == 9
+    assert np.diff(sorted(rows)).min() > 12
 
 
 def test_large_trees_are_small_or_left_out():

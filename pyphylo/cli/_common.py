@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyphylo.genome import Genome
 
+from pyphylo._names import did_you_mean
 from pyphylo.cli._server import SERVER_BACKEND, add_server_options, server_options
 from pyphylo.cli._vllm import add_vllm_options, vllm_options
 from pyphylo.errors import FileFormatError, InputError
@@ -203,8 +204,11 @@ def genome_at(text: str) -> Genome:
     """The genome in a file, or the one of that name that ships with pyphylo."""
     from pyphylo.genome import Genome, built_in_genomes
 
-    if text in built_in_genomes() and not Path(text).exists():
+    known = built_in_genomes()
+    if text in known and not Path(text).exists():
         return Genome.built_in(text)
+    if (hint := did_you_mean(text, known)) and not Path(text).exists():
+        raise InputError(f"there is no genome file {text!r}, nor one of that name in pyphylo{hint}")
     return Genome.load(text)
 
 

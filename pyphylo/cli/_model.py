@@ -74,10 +74,11 @@ def table_with_model(
     from pyphylo._table_cache import cached_table
     from pyphylo.sampling.scheduler import name_models, sample
 
-    absent = _absent(spec, store, table)
+    absent = f"{spec!r} is none of the {len(table.models)} models of store {str(store.path)!r}"
+    hint = did_you_mean(spec, table.models)
     if store.config.get("mode") == "import" or not store.genome.is_sampleable:
         raise InputError(
-            f"{absent}, and cannot be sampled: the store was imported; import its completions"
+            f"{absent}, and cannot be sampled: the store was imported; import its completions{hint}"
         )
     try:
         named = name_models([spec])
@@ -86,7 +87,7 @@ def table_with_model(
             _require_on_hub(name, model, backend_options(args))
         sample(named, store.genome, store=store.path, **store.config, **backend_options(args))
     except InputError as error:
-        raise InputError(f"{absent}, nor can it be sampled: {error}") from None
+        raise InputError(f"{absent}, nor can it be sampled: {error}{hint}") from None
     return cached_table(store, rule_of(args)), name, name not in table.models
 
 
@@ -97,11 +98,6 @@ def model_name(spec: str, table: AlleleTable) -> str:
     from pyphylo.sampling.scheduler import name_models
 
     return next(iter(name_models([spec])))
-
-
-def _absent(spec: str, store: SampleStore, table: AlleleTable) -> str:
-    hint = did_you_mean(spec, table.models)
-    return f"{spec!r} is none of the {len(table.models)} models of store {str(store.path)!r}{hint}"
 
 
 def _require_on_hub(name: str, model: str, options: dict[str, Any]) -> None:

@@ -112,7 +112,7 @@ def distances_of(args: argparse.Namespace) -> DistanceMatrix:
 
 def known_models(args: argparse.Namespace) -> Known:
     """Metadata, from the file of ``--metadata`` or the first that another option names."""
-    from pyphylo.io.metadata import read_lineage, read_metadata
+    from pyphylo.io.metadata import lineage_of, read_metadata
 
     path = args.metadata
     for text in (args.groups, args.covariates):
@@ -120,7 +120,7 @@ def known_models(args: argparse.Namespace) -> Known:
     if path is None:
         return Known(None)
     rows = read_metadata(path)
-    lineage = read_lineage(path)
+    lineage = lineage_of(rows, repr(path))
     families = {name: row["family"] for name, row in rows.items() if "family" in row}
     return Known(path, rows, families, dict(lineage.parents), dict(lineage.sizes))
 
@@ -172,7 +172,7 @@ def groups_of(args: argparse.Namespace, known: Known, scored: Sequence[str]) -> 
     rows = _rows(path, known, f"--groups {text}")
     named = {name: row[column] for name, row in rows.items() if column in row}
     if not named:
-        hint = did_you_mean(column, _columns(rows))
+        hint = did_you_mean(column, ["auto", "model", *_columns(rows)])
         raise InputError(f"--groups {text}: no model has a value in a column {column!r}{hint}")
     missing = [name for name in scored if name not in named]
     if missing:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pyphylo._names import clean_text
+from pyphylo._files import close_paths
+from pyphylo._names import clean_text, did_you_mean
 from pyphylo._storage import storage_at
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.genome import Genome
@@ -65,7 +66,7 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{str(path)!r} is damaged after line {number}: {error}") from None
     except FileNotFoundError:
-        raise InputError(f"file {str(path)!r} does not exist") from None
+        raise InputError(f"file {str(path)!r} does not exist{close_paths(path)}") from None
     except IsADirectoryError:
         raise InputError(f"{str(path)!r} is a folder, not a file") from None
     except PermissionError:
@@ -94,7 +95,8 @@ def read_completions(path: str | Path) -> tuple[list[str], dict[str, ImportedRow
         for key in _KEYS:
             if not isinstance(row.get(key), str):
                 problem = "is not a string" if key in row else "is missing"
-                raise FileFormatError(f"{str(path)!r}, line {number}: key {key!r} {problem}")
+                hint = "" if key in row else did_you_mean(key, row)
+                raise FileFormatError(f"{str(path)!r}, line {number}: key {key!r} {problem}{hint}")
         if not row["model"] or not row["gene"]:
             raise FileFormatError(f"{str(path)!r}, line {number}: model and gene need a name")
         model = rows.setdefault(clean_text(row["model"]), ImportedRows())

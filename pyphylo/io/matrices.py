@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyphylo._files import close_paths
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.io.raw import RawMatrix
 
@@ -47,7 +48,7 @@ def read_matrix(path: str | Path, kind: str, *, strict: bool = False) -> RawMatr
     if Path(path).is_dir():
         raise InputError(f"matrix file {str(path)!r} is a folder")
     if not Path(path).exists():
-        raise InputError(f"matrix file {str(path)!r} does not exist")
+        raise InputError(f"matrix file {str(path)!r} does not exist{close_paths(path)}")
     read: Callable[..., RawMatrix] = import_module(MATRIX_SUFFIXES[suffix]).read
     raw = read(Path(path), **_options(path, suffix, strict))
     if raw.kind is not None and raw.kind != kind:

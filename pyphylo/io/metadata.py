@@ -20,8 +20,16 @@ from pyphylo._files import read_bytes
 from pyphylo._names import did_you_mean
 from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
 
-__all__ = ["Lineage", "read_families", "read_lineage", "read_metadata"]
+__all__ = [
+    "Lineage",
+    "lineage_of",
+    "read_families",
+    "read_lineage",
+    "read_metadata",
+    "warn_of_misnamed",
+]
 
+_LINEAGE = ("base_model", "date", "params_b")
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?(?:[T ].*)?")
 
 
@@ -118,7 +126,14 @@ def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
     """
     if isinstance(metadata, Lineage):
         return metadata
-    rows, where = _rows(metadata)
+    return lineage_of(*_rows(metadata), names)
+
+
+def lineage_of(
+    rows: Mapping[str, Mapping[str, Any]], where: str, names: Iterable[str] | None = None
+) -> Lineage:
+    """As `read_lineage`, of rows that were read; `where` is what errors call their source."""
+    _warn_of_lineage(rows, where)
     parents, dates, sizes = {}, {}, {}
     for model, row in rows.items():
         if (text := _cell(row, "base_model")) is not None:
@@ -128,13 +143,45 @@ def read_lineage(metadata: Any, names: Iterable[str] | None = None) -> Lineage:
         if (text := _cell(row, "params_b")) is not None:
             sizes[model] = _size(text, f"{where}: params_b of model {model!r}")
     _refuse_cycle(parents, where)
-    if names is not None and rows and not set(rows) & set(names):
-        warnings.warn(
-            f"{where} names none of these models: check the column 'model'",
-            PyphyloWarning,
-            stacklevel=2,
-        )
+    if names is not None:
+        known = list(names)
+        if rows and not set(rows) & set(known):
+            warnings.warn(
+                f"{where} names none of these models: check the column 'model'",
+                PyphyloWarning,
+                stacklevel=2,
+            )
+        else:
+            warn_of_misnamed(rows, known, where)
     return Lineage(parents, dates, sizes)
+
+
+def _warn_of_lineage(rows: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    """Say so where a column is all but called one of those that are read."""
+    there = list(dict.fromkeys(str(name) for row in rows.values() for name in row))
+    for column in _LINEAGE:
+        # Near enough for a slip: "date" has many neighbours that are words of their own.
+        hint = "" if column in there else did_you_mean(column, there, cutoff=0.8)
+        if hint:
+            warnings.warn(f"{where} has no column {column!r}{hint}", PyphyloWarning, stacklevel=3)
+
+
+def warn_of_misnamed(rows: Iterable[str], models: Iterable[str], where: str) -> None:
+    """Say so where metadata's name of a model is close to one of which they say nothing.
+
+    Of all that are, the first is told. O(rows) comparisons of names at most.
+    """
+    given, known = set(rows), list(models)
+    bare = [name for name in known if name not in given]
+    here = set(known)
+    for name in rows if bare else ():
+        if name not in here and (hint := did_you_mean(name, bare, cutoff=0.75)):
+            warnings.warn(
+                f"{where} names a model {name!r} that is not here{hint}",
+                PyphyloWarning,
+                stacklevel=3,
+            )
+            return
 
 
 def _rows(metadata: Any) -> tuple[Mapping[str, Mapping[str, Any]], str]:

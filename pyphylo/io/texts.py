@@ -20,7 +20,7 @@ from typing import Any
 
 from pyphylo._files import read_bytes
 from pyphylo._gene_cutting import TextSource, digest_of_texts
-from pyphylo._names import clean_text
+from pyphylo._names import clean_text, did_you_mean
 from pyphylo.errors import FileFormatError, InputError, WorkError
 from pyphylo.io.completions import json_object
 
@@ -222,7 +222,7 @@ def _field_of(row: Iterable[str], field: str | Sequence[str], where: str, what: 
             return name
     raise FileFormatError(
         f"{where}: no text under {what} {_listed(wanted)}; there are: {_listed(there)} "
-        "(choose with --field)"
+        f"(choose with --field){did_you_mean(wanted[0], there)}"
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyphylo._files import close_paths
 from pyphylo.errors import InputError, WorkError
 from pyphylo.sampling.base import NoSuchModelError
 
@@ -177,7 +178,7 @@ def locate_model(spec: str) -> ModelLocation:
     elif path.is_file():
         location = _locate_gguf(spec, path)
     elif _looks_like_path(spec):
-        raise NoSuchModelError(f"model {spec!r}: no such file or folder")
+        raise NoSuchModelError(f"model {spec!r}: no such file or folder{close_paths(spec)}")
     else:
         location = _locate_hub(spec)
     _check_causal(spec, location.config)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyphylo._memory import require_memory
-from pyphylo._names import whole_number
+from pyphylo._names import did_you_mean, whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError
 from pyphylo.stats._moved import MEASURES, Kinship, View, groups_of, jackknifed, moved
@@ -185,12 +185,16 @@ class _Baseline:
     @classmethod
     def of(cls, given: Mapping[str, Any] | None, named: Mapping[str, Any]) -> _Baseline:
         asked = {} if given is None else dict(given)
-        for key in asked.keys() - {"store", "chars", "index"}:
-            raise InputError(f"the baseline has no {key!r}; known: 'store', 'chars', 'index'")
+        keys = ("store", "chars", "index")
+        for key in asked.keys() - set(keys):
+            known = ", ".join(map(repr, keys))
+            hint = did_you_mean(key, keys)
+            raise InputError(f"the baseline has no {key!r}; known: {known}{hint}")
         store = asked.get("store", next(iter(named)))
         if store not in named:
             raise InputError(
                 f"the baseline's store {store!r} is none of {', '.join(map(repr, named))}"
+                f"{did_you_mean(store, named)}"
             )
         (index,) = _indices([asked.get("index", "nei")])
         chars = asked.get("chars")
@@ -461,5 +465,7 @@ def _indices(names: Iterable[str]) -> list[str]:
     for name in found:
         if not isinstance(name, str) or name not in INDEX_NAMES:
             known = ", ".join(map(repr, INDEX_NAMES))
-            raise InputError(f"unknown index {name!r}; known: {known}")
+            raise InputError(
+                f"unknown index {name!r}; known: {known}{did_you_mean(name, INDEX_NAMES)}"
+            )
     return found
