@@ -151,9 +151,14 @@ class Reader {
         }
         take(format_and_checksum.data(), sizeof format_and_checksum);
         format_ = format_and_checksum[0];
-        if (format_ < 1 || format_ > kTableFormat) {
-            refuse("its format is " + std::to_string(format_) + "; this version reads 1 to " +
-                   std::to_string(kTableFormat));
+        if (format_ < 1) {
+            refuse("it is damaged: its format version is 0");
+        }
+        if (format_ > kTableFormat) {
+            throw FormatError("allele table '" + path_ + "' has format version " +
+                              std::to_string(format_) + "; this pyphylo reads 1 to " +
+                              std::to_string(kTableFormat) +
+                              ": upgrade with pip install --upgrade pyphylo");
         }
         expected_ = format_and_checksum[1];
     }
