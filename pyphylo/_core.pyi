@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +7,15 @@ from numpy.typing import NDArray
 __version__: str
 
 class Estimator:
+    __members__: ClassVar[dict[str, Estimator]]
     plugin: Estimator
     unbiased: Estimator
     @property
     def name(self) -> str: ...
     @property
     def value(self) -> int: ...
+    def __int__(self) -> int: ...
+    def __index__(self) -> int: ...
 
 class AlleleTable:
     __hash__: None  # type: ignore[assignment]
@@ -102,6 +105,7 @@ class TableBuilder:
     def finish(self) -> AlleleTable: ...
 
 class Index:
+    __members__: ClassVar[dict[str, Index]]
     da: Index
     chord: Index
     rogers: Index
@@ -110,6 +114,8 @@ class Index:
     def name(self) -> str: ...
     @property
     def value(self) -> int: ...
+    def __int__(self) -> int: ...
+    def __index__(self) -> int: ...
 
 def genetic_distance(
     table: AlleleTable,
@@ -160,6 +166,7 @@ def best_edges(
 def read_table(path: str) -> tuple[AlleleTable, str]: ...
 
 class Quantity:
+    __members__: ClassVar[dict[str, Quantity]]
     numerator: Quantity
     similarity: Quantity
     distance: Quantity
@@ -167,6 +174,8 @@ class Quantity:
     def name(self) -> str: ...
     @property
     def value(self) -> int: ...
+    def __int__(self) -> int: ...
+    def __index__(self) -> int: ...
 
 def compare(
     table: AlleleTable,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pyphylo._formats import check_format_version
 from pyphylo._populations import format_version, schema_of, table_columns
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError
@@ -116,10 +117,10 @@ def read_shard(
             source, read_dictionary=["completion"] if counting_only else None
         ) as handle:
             schema = handle.metadata.schema.to_arrow_schema()
+            note = _parse_metadata(path, schema)  # first: a newer version has its own columns
             expected = schema_of(config)
             if not schema.equals(expected):
                 raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
-            note = _parse_metadata(path, schema)
             table = handle.read(
                 columns=table_columns(config) if counting_only else None,
                 use_threads=False,
@@ -146,8 +147,9 @@ def read_metadata(path: Path | str, source: Any) -> ShardNote:
 def _parse_metadata(path: Path | str, schema: Any) -> ShardNote:
     try:
         metadata = json.loads((schema.metadata or {})[b"pyphylo"])
-        if metadata["format"] != FORMAT or metadata["version"] not in VERSIONS:
-            raise _damaged(path, "it is of another version")
+        if metadata["format"] != FORMAT:
+            raise _damaged(path, "its footer is not that of a shard")
+        check_format_version(f"shard {str(path)!r}", metadata["version"], VERSIONS)
         return ShardNote(ModelIdentity(**metadata["identity"]), metadata["facts"])
     except FileFormatError:
         raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pyphylo._files import atomic_write_bytes, read_bytes
+from pyphylo._formats import check_format_version
 from pyphylo._gene_cutting import CutOptions, TextSource, cut_prompts, digest_of_texts
 from pyphylo._names import clean_text, did_you_mean
 from pyphylo.errors import FileFormatError, InputError
@@ -21,6 +22,10 @@ _BUILT_IN = {
     "math": "mathematics: lectures, exercises, proofs, forum questions",
     "code": "source code in some thirty languages",
 }
+
+_MARK = "pyphylo-genome"
+"""A key of the first line that states the format's version; what has none is of version 1."""
+_VERSION = 1
 
 
 def built_in_genomes() -> dict[str, str]:
@@ -271,6 +276,9 @@ class Genome:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise FileFormatError(f"{where}, line {number}: not JSON ({error})") from None
+            if not genes and isinstance(row, dict):
+                version = row.get(_MARK, _VERSION)
+                check_format_version(f"genome {where!r}", version, (_VERSION,))
             if not isinstance(row, dict) or not isinstance(row.get("gene"), str):
                 raise FileFormatError(
                     f'{where}, line {number}: expected {{"gene": id, "prompt": text}}, '

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyphylo._files import atomic_write_bytes
+from pyphylo._formats import check_format_version
 from pyphylo._version import __version__
 from pyphylo.errors import InputError, PyphyloWarning, WorkError
 
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _FORMAT = "pyphylo-run"
+_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ def check_run_folder(out: str | Path) -> Path:
     names = {entry.name for entry in folder.iterdir()}
     # A killed run may have got no further than its store, with its log and its tables beside it.
     foreign_names = {name for name in names if name != "store" and not name.startswith("store.")}
-    if "run.json" in names or not foreign_names:
+    if "run.json" in names:
+        _check_summary(folder / "run.json")
+        return folder
+    if not foreign_names:
         return folder
     foreign = min(foreign_names)
     raise InputError(
@@ -144,9 +149,23 @@ def check_run_folder(out: str | Path) -> Path:
     )
 
 
+def _check_summary(path: Path) -> None:
+    """Refuse to work on in the folder of another program's run, or of a newer pyphylo's."""
+    try:
+        summary = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        summary = None
+    if not isinstance(summary, dict) or summary.get("format") != _FORMAT:
+        raise InputError(
+            f"folder {str(path.parent)!r} is not of an earlier run: its run.json is not "
+            "pyphylo's; name another folder"
+        )
+    check_format_version(f"run {str(path)!r}", summary.get("version"), (_VERSION,))
+
+
 def begin_run(folder: Path) -> dict[str, Any]:
     """Mark a folder as ours, so that the run can be resumed; what ``run.json`` says so far."""
-    summary = {"format": _FORMAT, "version": 1, "pyphylo": __version__, "finished": False}
+    summary = {"format": _FORMAT, "version": _VERSION, "pyphylo": __version__, "finished": False}
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write_bytes(folder / "run.json", _json_bytes(summary))
     return summary

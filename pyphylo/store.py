@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyphylo._files import close_paths
+from pyphylo._formats import check_format_version
 from pyphylo._populations import format_version, population_rows
 from pyphylo._shard_files import (
     FORMAT,
@@ -111,11 +112,7 @@ class SampleStore:
             manifest = None
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise FileFormatError(f"{where!r} is not the manifest of a pyphylo store")
-        if manifest.get("version") not in VERSIONS:
-            raise FileFormatError(
-                f"store {str(path)!r} has version {manifest.get('version')!r}; this pyphylo reads "
-                f"versions {' and '.join(map(str, VERSIONS))}"
-            )
+        check_format_version(f"store {str(path)!r}", manifest.get("version"), VERSIONS)
         genome = Genome._from_jsonl(
             storage.read("genome.jsonl", "genome"), str(storage.full("genome.jsonl"))
         )

@@ -308,11 +308,13 @@ def test_damaged_files_are_refused(tmp_path, small):
     refused("is not JSON")
     for text in ("[]", "{}", '"x"', "3"):
         names.write_text(text)
-        refused("not of this version")
-    for changes in ({"version": 2}, {"ids": 3}, {"ids": "abcdef"}, {"ids": [1] * 6},
+        refused("does not say what")
+    for changes in ({"ids": 3}, {"ids": "abcdef"}, {"ids": [1] * 6},
                     {"ids": None}, {"provenance": [1]}):  # fmt: skip
         beside(path, **changes)
-        refused("not of this version")
+        refused("does not name the models")
+    beside(path, version=2)
+    refused("has format version 2")
     beside(path, ids=["a", "b"])
     refused("2 ids")
     beside(path, ids=["a"] * 6)

@@ -98,13 +98,16 @@ void register_allele_table(py::module_& module) {
             py::is_operator())
         .attr("__hash__") = py::none();
     add_views(type);
-    module.def("read_table", [](const std::string& path) {
-        TableFile file = [&] {
-            const py::gil_scoped_release release;  // only the new table is touched
-            return read_table(path);
-        }();
-        return py::make_tuple(std::move(file.table), std::move(file.note));
-    });
+    module.def(
+        "read_table",
+        [](const std::string& path) {
+            TableFile file = [&] {
+                const py::gil_scoped_release release;  // only the new table is touched
+                return read_table(path);
+            }();
+            return py::make_tuple(std::move(file.table), std::move(file.note));
+        },
+        py::arg("path"));
 }
 
 }  // namespace phylo::bindings

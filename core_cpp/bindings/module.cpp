@@ -9,11 +9,11 @@ PYBIND11_MODULE(_core, module) {
     module.def("kernel_instruction_set", &phylo::kernel_instruction_set);
     register_errors(module);
     register_allele_table(module);
+    register_similarity(module);  // and what the signatures of others name
     register_f_statistics(module);
     register_gene_products(module);
     register_indices(module);
     register_table_builder(module);
-    register_similarity(module);
     register_self_terms(module);
     register_joined_rows(module);
     register_placement(module);

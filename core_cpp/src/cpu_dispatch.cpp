@@ -4,53 +4,35 @@
 #include <string>
 #include <vector>
 
+#include "cpu_features.hpp"
 #include "kernels/kernel_sets.hpp"
 #include "phylo/errors.hpp"
 #include "phylo/kernels.hpp"
 
-#if defined(PYPHYLO_AVX_VNNI_KERNELS)
-#include <cpuid.h>
-#endif
-
 namespace phylo {
 
 namespace {
-
-#if defined(PYPHYLO_AVX_VNNI_KERNELS)
-/// CPUID leaf 7.1, EAX bit 4. Compilers older than the bit do not know its name.
-bool has_avx_vnni() {
-    unsigned eax = 0;
-    unsigned ebx = 0;
-    unsigned ecx = 0;
-    unsigned edx = 0;
-    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || eax < 1) {
-        return false;
-    }
-    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1U << 4U)) != 0;
-}
-#endif
 
 std::vector<const KernelSet*> find_kernels() {
     std::vector<const KernelSet*> found = {&kPortableKernels};
 #if defined(PYPHYLO_NEON_KERNELS)
     found.push_back(&kNeonKernels);
 #endif
-#if defined(PYPHYLO_AVX2_KERNELS)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") != 0) {
-        found.push_back(&kAvx2Kernels);
-#if defined(PYPHYLO_AVX_VNNI_KERNELS)
-        if (has_avx_vnni()) {
-            found.push_back(&kAvxVnniKernels);
-        }
+#if defined(__x86_64__)
+    [[maybe_unused]] const CpuFeatures has = cpu_features();
 #endif
+#if defined(PYPHYLO_AVX2_KERNELS)
+    if (has.avx2) {
+        found.push_back(&kAvx2Kernels);
+    }
+#endif
+#if defined(PYPHYLO_AVX_VNNI_KERNELS)
+    if (has.avx_vnni) {
+        found.push_back(&kAvxVnniKernels);
     }
 #endif
 #if defined(PYPHYLO_AVX512_VNNI_KERNELS)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-        __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-        __builtin_cpu_supports("avx512vnni") != 0) {
+    if (has.avx512_vnni) {
         found.push_back(&kAvx512VnniKernels);
     }
 #endif

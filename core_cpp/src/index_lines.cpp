@@ -3,6 +3,8 @@
 #include <array>
 #include <cmath>
 
+#include "cpu_features.hpp"
+
 namespace phylo {
 
 namespace {
@@ -63,7 +65,7 @@ template <bool kRoot>
 // NOLINTEND(bugprone-macro-parentheses)
 
 PHYLO_LINE_KERNELS(Portable, );
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__)
 PHYLO_LINE_KERNELS(Avx2, [[gnu::target("avx2")]]);
 PHYLO_LINE_KERNELS(Avx512, [[gnu::target("avx512f,avx512dq,avx512vl")]]);
 #endif
@@ -82,17 +84,15 @@ LineKernels kernels_of(std::string_view name) {
 }  // namespace
 
 std::span<const LineKernels> line_kernels() noexcept {
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__)
     static const std::array known{kernels_of<Portable>("portable"), kernels_of<Avx2>("avx2"),
                                   kernels_of<Avx512>("avx512")};
     static const std::size_t usable = [] {
-        __builtin_cpu_init();
-        if (__builtin_cpu_supports("avx2") == 0) {
+        const CpuFeatures has = cpu_features();
+        if (!has.avx2) {
             return 1;
         }
-        return __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0
-                   ? 3
-                   : 2;
+        return has.avx512_dq_vl ? 3 : 2;
     }();
     return std::span(known).first(usable);
 #else

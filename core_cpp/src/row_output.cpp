@@ -1,11 +1,9 @@
 #include "row_output.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 #include <type_traits>
+
+#include "system_files.hpp"
 
 namespace phylo {
 
@@ -33,21 +31,6 @@ std::vector<double> whole_terms(const AlleleTable& table, Estimator estimator,
         }
     }
     return terms;
-}
-
-void write_at(int file, const char* bytes, std::int64_t count, std::int64_t offset) {
-    while (count > 0) {
-        const ::ssize_t written = ::pwrite(file, bytes, index(count), offset);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            throw std::system_error(written < 0 ? errno : ENOSPC, std::generic_category());
-        }
-        bytes += written;
-        offset += written;
-        count -= written;
-    }
 }
 
 }  // namespace

@@ -5,13 +5,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <memory>
 #include <system_error>
 #include <utility>
 
 #include "phylo/errors.hpp"
+#include "system_files.hpp"
 
 static_assert(std::endian::native == std::endian::little,
               "the table file is little-endian; a big-endian build needs byte swaps here");
@@ -86,7 +86,7 @@ constexpr std::size_t padding(std::size_t size) noexcept { return (8 - size % 8)
 
 class Writer {
    public:
-    explicit Writer(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "wb")) {
+    explicit Writer(const std::string& path) : path_(path), file_(open_file(path, true)) {
         if (!file_) {
             throw_errno(path_);
         }
@@ -135,11 +135,11 @@ class Writer {
 
 class Reader {
    public:
-    explicit Reader(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "rb")) {
+    explicit Reader(const std::string& path) : path_(path), file_(open_file(path, false)) {
         if (!file_) {
             throw_errno(path_);
         }
-        left_ = std::filesystem::file_size(path);
+        left_ = size_of_file(path);
         std::array<char, 8> magic{};
         std::array<std::uint32_t, 2> format_and_checksum{};
         if (left_ < kHeader) {
@@ -151,9 +151,14 @@ class Reader {
         }
         take(format_and_checksum.data(), sizeof format_and_checksum);
         format_ = format_and_checksum[0];
-        if (format_ < 1 || format_ > kTableFormat) {
-            refuse("its format is " + std::to_string(format_) + "; this version reads 1 to " +
-                   std::to_string(kTableFormat));
+        if (format_ < 1) {
+            refuse("it is damaged: its format version is 0");
+        }
+        if (format_ > kTableFormat) {
+            throw FormatError("allele table '" + path_ + "' has format version " +
+                              std::to_string(format_) + "; this pyphylo reads 1 to " +
+                              std::to_string(kTableFormat) +
+                              ": upgrade with pip install --upgrade pyphylo");
         }
         expected_ = format_and_checksum[1];
     }

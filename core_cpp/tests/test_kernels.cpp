@@ -4,6 +4,7 @@
 #include <cstring>
 #include <random>
 
+#include "cpu_features.hpp"
 #include "phylo/kernels.hpp"
 
 using namespace phylo;
@@ -172,3 +173,18 @@ TEST_CASE("identities and distances have the same bits in every instruction set"
         CHECK(wrong == 0);
     }
 }
+
+#if defined(__x86_64__) && defined(__linux__)
+TEST_CASE("the processor is told to have what the compiler's own way says that it has") {
+    const CpuFeatures has = cpu_features();
+    __builtin_cpu_init();
+    const bool f = __builtin_cpu_supports("avx512f") != 0;
+    const bool dq_vl =
+        f && __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+    CHECK(has.avx2 == (__builtin_cpu_supports("avx2") != 0));
+    CHECK(has.avx512_dq_vl == dq_vl);
+    CHECK(has.avx512_vnni == (dq_vl && __builtin_cpu_supports("avx512bw") != 0 &&
+                              __builtin_cpu_supports("avx512vnni") != 0));
+    CHECK((!has.avx_vnni || has.avx2));
+}
+#endif

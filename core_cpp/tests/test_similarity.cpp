@@ -53,8 +53,13 @@ std::vector<std::int64_t> numerators(const AlleleTable& table, const Pairs& pair
 /// Calls use the named instruction set as long as it lives.
 class KernelsOf {
    public:
+#ifdef _WIN32
+    explicit KernelsOf(const std::string& name) { _putenv_s("PYPHYLO_ISA", name.c_str()); }
+    ~KernelsOf() { _putenv_s("PYPHYLO_ISA", ""); }
+#else
     explicit KernelsOf(const std::string& name) { setenv("PYPHYLO_ISA", name.c_str(), 1); }
     ~KernelsOf() { unsetenv("PYPHYLO_ISA"); }
+#endif
     KernelsOf(const KernelsOf&) = delete;
     KernelsOf& operator=(const KernelsOf&) = delete;
 };
@@ -374,9 +379,15 @@ TEST_CASE("an unusable instruction set is refused") {
     CHECK_THROWS_WITH_AS(static_cast<void>(kernels()), doctest::Contains("'mmx'"), InputError);
 }
 
+#ifdef _WIN32
+constexpr const char* kNowhere = "NUL";
+#else
+constexpr const char* kNowhere = "/dev/null";
+#endif
+
 TEST_CASE("a file that cannot be written is an error of the system") {
     const AlleleTable table = random_table(5, 2, 9, 3, 9);
-    std::FILE* file = std::fopen("/dev/null", "r");
+    std::FILE* file = std::fopen(kNowhere, "r");
     REQUIRE(file != nullptr);
     Pairs pairs = Pairs::square(table);
     pairs.symmetric = false;

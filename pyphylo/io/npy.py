@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyphylo._files import atomic_path, atomic_write_bytes
+from pyphylo._formats import check_format_version
 from pyphylo.errors import FileFormatError
 from pyphylo.io.raw import RawMatrix
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["read", "replace_numbers", "write", "write_names"]
 
 _FORMAT = "pyphylo-mapped-matrix"
+_VERSION = 1
 
 
 def write(matrix: LabelledMatrix, path: Path) -> None:
@@ -55,7 +57,7 @@ def write_names(matrix: LabelledMatrix, path: Path) -> None:
     """Write the file that goes with the numbers in `path`."""
     about = {
         "format": _FORMAT,
-        "version": 1,
+        "version": _VERSION,
         "kind": matrix.kind,
         "ids": list(matrix.ids),
         "shape": list(matrix.stored.shape),
@@ -75,8 +77,11 @@ def read(path: Path) -> RawMatrix:
         ) from None
     except (ValueError, RecursionError):
         raise FileFormatError(f"{str(beside)!r} is not JSON") from None
-    if not _is_known(about):
-        raise FileFormatError(f"{str(beside)!r} is not of this version of pyphylo")
+    if not isinstance(about, dict) or about.get("format") != _FORMAT:
+        raise FileFormatError(f"{str(beside)!r} does not say what {path.name!r} holds")
+    check_format_version(f"matrix file {str(path)!r}", about.get("version"), (_VERSION,))
+    if not _names_models(about):
+        raise FileFormatError(f"{str(beside)!r} is damaged: it does not name the models")
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -86,10 +91,8 @@ def read(path: Path) -> RawMatrix:
     return RawMatrix(about["ids"], values, about.get("kind"), about["provenance"], mapped=True)
 
 
-def _is_known(about: Any) -> bool:
+def _names_models(about: dict[str, Any]) -> bool:
     """Whether what lies beside the numbers is what `write_names` writes."""
-    if not isinstance(about, dict) or (about.get("format"), about.get("version")) != (_FORMAT, 1):
-        return False
     ids = about.get("ids")
     named = isinstance(ids, list) and all(isinstance(name, str) for name in ids)
     return named and isinstance(about.get("provenance"), dict)

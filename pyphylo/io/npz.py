@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo._files import atomic_path
+from pyphylo._formats import check_format_version
 from pyphylo.errors import FileFormatError
 from pyphylo.io.raw import RawMatrix
 
@@ -25,13 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 _FORMAT = "pyphylo-matrix"
+_VERSION = 1
 
 
 def write(matrix: LabelledMatrix, path: Path) -> None:
     """Write `matrix`; the same matrix gives the same bytes."""
     encoded = [name.encode() for name in matrix.ids]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    meta = {"format": _FORMAT, "version": 1, "kind": matrix.kind, "provenance": matrix.provenance}
+    meta = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "kind": matrix.kind,
+        "provenance": matrix.provenance,
+    }
     arrays = {
         "values": matrix.values,
         "ids": np.array(matrix.ids, dtype=np.str_),
@@ -69,8 +76,9 @@ def _meta(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
         meta = json.loads(arrays["meta"].tobytes())
     except (ValueError, RecursionError):
         raise FileFormatError(f"{str(path)!r}: its 'meta' is not JSON") from None
-    if not isinstance(meta, dict) or meta.get("format") != _FORMAT or meta.get("version") != 1:
-        raise FileFormatError(f"{str(path)!r} is not a matrix file of this version of pyphylo")
+    if not isinstance(meta, dict) or meta.get("format") != _FORMAT:
+        raise FileFormatError(f"{str(path)!r} is not a matrix file of pyphylo")
+    check_format_version(f"matrix file {str(path)!r}", meta.get("version"), (_VERSION,))
     return meta
 
 

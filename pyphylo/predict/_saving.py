@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from pyphylo._files import atomic_path, read_bytes
+from pyphylo._formats import check_format_version
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Average, Vectors
@@ -24,6 +25,7 @@ from pyphylo.predict._ensemble import Average, Vectors
 __all__ = ["SavedAsArrays"]
 
 _FORMAT = "pyphylo-estimator"
+_VERSION = 1
 
 _PARTS: dict[str, type[Any]] = {part.__name__: part for part in (Average, Covariates, Vectors)}
 """What fitted state may hold beside numbers, text and arrays of them."""
@@ -48,7 +50,7 @@ class SavedAsArrays:
         arrays: dict[str, NDArray[Any]] = {}
         meta = {
             "format": _FORMAT,
-            "version": 1,
+            "version": _VERSION,
             "class": type(self).__name__,
             "settings": {k: _packed(v, k, arrays) for k, v in settings.items()},
             "state": {k: _packed(v, k, arrays) for k, v in vars(self).items() if k not in settings},
@@ -73,13 +75,18 @@ class SavedAsArrays:
         arrays = _archive(path)
         try:
             meta = json.loads(arrays["meta"].tobytes())
-            kind = meta["format"], meta["version"], meta["class"]
-            packed, state = meta["settings"], meta["state"].items()
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-            raise FileFormatError(f"{str(path)!r} holds no estimator of pyphylo") from None
-        if kind != (_FORMAT, 1, cls.__name__):
-            raise FileFormatError(f"{str(path)!r} holds {kind}, no {cls.__name__} of version 1")
+            is_ours = meta["format"] == _FORMAT
+            version = meta["version"]
+        except (KeyError, TypeError, ValueError, RecursionError):
+            is_ours = False
+        if not is_ours:
+            raise FileFormatError(f"{str(path)!r} holds no estimator of pyphylo")
+        check_format_version(f"estimator file {str(path)!r}", version, (_VERSION,))
+        kind = meta.get("class")
+        if kind != cls.__name__:
+            raise FileFormatError(f"{str(path)!r} holds a {kind}, no {cls.__name__}")
         try:
+            packed, state = meta["settings"], meta["state"].items()
             found = cls(**{k: _unpacked(v, arrays) for k, v in packed.items()})
             for name, value in state:
                 if hasattr(cls, name):
