@@ -201,7 +201,10 @@ def import_completions(
         }
         fresh = {name: k for k, name in enumerate(found.models) if not opened.has(identities[name])}
         for name, k in fresh.items():
-            opened.write_table(identities[name], found.table(k, positions), {})
+            table = found.table(k, positions)
+            with opened.locked(name):
+                if not opened.has(identities[name]):  # another process was quicker
+                    opened.write_table(identities[name], table, {})
     return opened, list(fresh)
 
 
