@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,15 @@ from pathlib import Path
 from pyphylo._names import close_names
 from pyphylo.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["atomic_path", "atomic_write_bytes", "check_target", "close_paths", "read_bytes"]
+
+_LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
+"""What a folder's fsync says when the rename may not last; others mean that it knows no fsync."""
 
 
 def read_bytes(path: str | Path, what: str) -> bytes:
@@ -60,12 +69,12 @@ def atomic_path(path: str | Path, write: Callable[[Path], None], *, durable: boo
 
     The bytes are on the disk before the name changes, so a reader sees the old
     file or the whole new one. On any failure the temporary file is removed.
-    Its name is fixed, so what a killed process leaves is overwritten by the next.
+    No other process writes to it, and what a killed one leaves is overwritten by the next.
     What is not `durable` waits for no disk: a file that can be made again, and
     that its reader checks, for a power cut may leave it damaged.
     """
     target = check_target(path)
-    part = target.with_name(target.name + ".part")
+    part, held = _take_part(target)
     try:
         write(part)
         if durable:
@@ -79,8 +88,51 @@ def atomic_path(path: str | Path, write: Callable[[Path], None], *, durable: boo
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise OSError(error.errno, reason, str(path)) from error
         raise
+    finally:
+        if held is not None:
+            os.close(held)
     if durable:
         _sync_folder(target.parent)
+
+
+def _take_part(target: Path) -> tuple[Path, int | None]:
+    """A temporary file that no living process but this has, and the open file that says so.
+
+    Names are tried in turn, so a killed process's, whose lock is gone, is the next one's;
+    where files cannot be locked it is a name that nobody else comes upon.
+    """
+    turn = 0
+    while True:
+        part = target.with_name(f"{target.name}.{turn}.part" if turn else f"{target.name}.part")
+        handle = _open_locked(part)
+        if handle is None:
+            return target.with_name(f"{target.name}.{os.urandom(4).hex()}.part"), None
+        if handle >= 0:
+            return part, handle
+        turn += 1
+
+
+def _open_locked(part: Path) -> int | None:
+    """The file, open and locked; -1 where another has it, None where nothing locks."""
+    if fcntl is None:
+        return None
+    while True:
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it may have put it into place between the two calls.
+            if os.path.samestat(os.fstat(handle), part.stat()):
+                return handle
+            os.close(handle)
+        except FileNotFoundError:
+            os.close(handle)
+        except BlockingIOError:
+            os.close(handle)
+            return -1
+        except OSError:  # a file system without locks
+            os.close(handle)
+            part.unlink(missing_ok=True)
+            return None
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:
@@ -100,7 +152,8 @@ def _sync_folder(folder: Path) -> None:
         return
     try:
         os.fsync(handle)
-    except OSError:
-        pass
+    except OSError as error:
+        if error.errno in _LOST:
+            raise OSError(error.errno, os.strerror(error.errno), str(folder)) from None
     finally:
         os.close(handle)

@@ -17,8 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from pyphylo._shard_seal import SEAL_BYTES, footer_bytes
 from pyphylo._storage import Kind, Stamp, StorageError
 from pyphylo.errors import InputError, PyphyloError
 
@@ -200,41 +199,41 @@ class RemoteStorage:
         except FileNotFoundError:
             raise InputError(f"{what} file {self.full(name)!r} does not exist") from None
 
-    def footers(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    def footers(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """The ends of files, as far as they were not read before; those of a listed folder."""
         wanted = list(names)
         unread = [name for name in wanted if not self._is_known(name)]
         for name, tail in self._tails(unread):
             self._footers[name] = (self._stamps.get(name, []), tail)
-        return ((name, pa.BufferReader(self._footers[name][1])) for name in wanted)
+        return ((name, self._footers[name][1]) for name in wanted)
 
     def _is_known(self, name: str) -> bool:
         known = self._footers.get(name)
         return known is not None and known[0] == self._stamps.get(name)
 
     def _tails(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Of each file its footer, which ends with its own length and the format's name."""
+        """Of each file its footer and what is before it of a seal's length."""
         starts = [self._tail_start(name, _TAIL_BYTES) for name in names]
         longer: list[tuple[str, int | None]] = []
-        for name, tail in self._fetched(names, starts):
-            length = int.from_bytes(tail[-8:-4], "little") + 8
-            if tail[-4:] == b"PAR1" and length > len(tail):
+        for (name, tail), start in zip(self._fetched(names, starts), starts, strict=True):
+            footer = footer_bytes(tail)
+            length = SEAL_BYTES + (footer or 0)
+            if footer is not None and start is not None and length > len(tail):
                 longer.append((name, self._tail_start(name, length)))
             else:
-                yield name, tail[-length:] if tail[-4:] == b"PAR1" else tail
+                yield name, tail[-length:] if footer is not None else tail
         yield from self._fetched([name for name, _ in longer], [start for _, start in longer])
 
     def _tail_start(self, name: str, length: int) -> int | None:
         size = self._sizes.get(name)
         return None if size is None or size <= length else size - length
 
-    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Whole files, as many at a time as are small together."""
         for batch in self._batches(names):
             # Of a range nobody asks for the size first; large files may come in several.
             starts = [0 if 0 < (self._sizes.get(n) or 0) <= _RANGE_BYTES else None for n in batch]
-            for name, data in self._fetched(batch, starts):
-                yield name, pa.BufferReader(data)
+            yield from self._fetched(batch, starts)
 
     def _batches(self, names: Iterable[str]) -> Iterator[list[str]]:
         batch: list[str] = []
@@ -310,7 +309,10 @@ class RemoteStorage:
         with suppress(FileNotFoundError), self._telling("written"):
             self._fs.rm_file(self._path(name))
 
-    def lock(self) -> AbstractContextManager[None]:
+    def check_writable(self) -> None:
+        """Only a write tells."""
+
+    def lock(self, name: str = "") -> AbstractContextManager[None]:
         """There is none."""
         return nullcontext()
 

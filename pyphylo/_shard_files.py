@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pyphylo._formats import check_format_version
 from pyphylo._populations import format_version, schema_of, table_columns
+from pyphylo._shard_seal import BROKEN, is_sealed, is_whole, sealed
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError
 from pyphylo.sampling.base import ModelIdentity
@@ -85,15 +86,16 @@ def shard_bytes(
         "sampling": config,
         "genome": genome,
         "facts": dict(facts),
+        "seal": 1,
     }
     table = table.cast(schema_of(config)).replace_schema_metadata({"pyphylo": json_bytes(metadata)})
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return sealed(sink.getvalue())
 
 
 def read_shard(
-    path: Path | str, source: Any, config: Mapping[str, Any], genes: int, *, counting_only: bool
+    path: Path | str, data: bytes, config: Mapping[str, Any], genes: int, *, counting_only: bool
 ) -> Shard:
     """A shard, checked.
 
@@ -101,7 +103,8 @@ def read_shard(
     ----------
     path : Path or str
         What errors name.
-    source : str or pyarrow.BufferReader
+    data : bytes
+        The file.
     genes : int
         How many the genome has.
     counting_only : bool
@@ -112,12 +115,16 @@ def read_shard(
     FileFormatError
         When it is damaged.
     """
+    if is_sealed(data) and not is_whole(data):
+        raise _damaged(path, BROKEN)
     try:
         with pq.ParquetFile(
-            source, read_dictionary=["completion"] if counting_only else None
+            pa.BufferReader(data), read_dictionary=["completion"] if counting_only else None
         ) as handle:
             schema = handle.metadata.schema.to_arrow_schema()
-            note = _parse_metadata(path, schema)  # first: a newer version has its own columns
+            note = _parse_metadata(
+                path, schema, is_sealed(data)
+            )  # first: a newer version has its own columns
             expected = schema_of(config)
             if not schema.equals(expected):
                 raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
@@ -136,20 +143,26 @@ def read_shard(
     return Shard(note.identity, note.facts, table)
 
 
-def read_metadata(path: Path | str, source: Any) -> ShardNote:
-    """What the footer says; of the file only that is read."""
+def read_metadata(path: Path | str, end: bytes) -> ShardNote:
+    """What the footer says; `end` is the file's last bytes, with all of the footer and the seal."""
+    if is_sealed(end) and not is_whole(end, ends_only=True):
+        raise _damaged(path, BROKEN)
     try:
-        return _parse_metadata(path, pq.read_schema(source))
+        schema = pq.read_schema(pa.BufferReader(end))
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
+    return _parse_metadata(path, schema, is_sealed(end))
 
 
-def _parse_metadata(path: Path | str, schema: Any) -> ShardNote:
+def _parse_metadata(path: Path | str, schema: Any, has_seal: bool) -> ShardNote:
     try:
         metadata = json.loads((schema.metadata or {})[b"pyphylo"])
         if metadata["format"] != FORMAT:
             raise _damaged(path, "its footer is not that of a shard")
         check_format_version(f"shard {str(path)!r}", metadata["version"], VERSIONS)
+        # Files of before there were seals do not speak of one.
+        if ("seal" in metadata) != has_seal:
+            raise _damaged(path, BROKEN)
         return ShardNote(ModelIdentity(**metadata["identity"]), metadata["facts"])
     except FileFormatError:
         raise
@@ -159,7 +172,9 @@ def _parse_metadata(path: Path | str, schema: Any) -> ShardNote:
 
 def _damaged(path: Path | str, why: object) -> FileFormatError:
     reason = " ".join(str(why).split())
-    return FileFormatError(f"shard {str(path)!r} is damaged ({reason}): delete it and sample again")
+    return FileFormatError(
+        f"shard {str(path)!r} is damaged ({reason}): the command that made it makes this one again"
+    )
 
 
 def json_bytes(value: object) -> bytes:

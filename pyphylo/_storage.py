@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pyphylo._files import atomic_write_bytes, read_bytes
+from pyphylo._shard_seal import SEAL_BYTES, footer_bytes
 from pyphylo.errors import InputError, WorkError
 
 __all__ = ["Kind", "LocalStorage", "Stamp", "Storage", "StorageError", "is_address", "storage_at"]
@@ -28,6 +29,8 @@ Stamp = list[Any]
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """Two letters at least: one is a drive."""
 _LOCK_SECONDS = 120
+_END_BYTES = 1 << 14
+"""That most footers fit into."""
 
 
 class StorageError(WorkError, OSError):
@@ -81,12 +84,21 @@ class Storage(Protocol):
         """
         ...
 
-    def footers(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
-        """Parquet files one after the other, as `pyarrow.parquet.read_schema` takes them."""
+    def footers(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The ends of Parquet files one after the other: footer, and seal where there is one."""
         ...
 
-    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
-        """Parquet files one after the other, as `pyarrow.parquet.ParquetFile` takes them."""
+    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Parquet files one after the other."""
+        ...
+
+    def check_writable(self) -> None:
+        """Refuse a place that is known to take no files.
+
+        Raises
+        ------
+        InputError
+        """
         ...
 
     def make(self) -> None:
@@ -101,8 +113,8 @@ class Storage(Protocol):
         """Remove a file, which may be gone already."""
         ...
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Keep out other processes that ask for this lock, where there is such a thing.
+    def lock(self, name: str = "") -> AbstractContextManager[None]:
+        """Keep out other processes that ask for the lock of this name, where there is such a thing.
 
         Raises
         ------
@@ -217,12 +229,25 @@ class LocalStorage:
         """A file's bytes."""
         return read_bytes(self.place / name, what)
 
-    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """The files' paths, absolute: a relative one such as ``s3:x`` pyarrow takes for a URI."""
-        folder = self.place.absolute()
-        return ((name, str(folder / name)) for name in names)
+    def sources(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The files' bytes."""
+        return ((name, (self.place / name).read_bytes()) for name in names)
 
-    footers = sources
+    def footers(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The files' ends."""
+        return ((name, _end(self.place / name)) for name in names)
+
+    def check_writable(self) -> None:
+        """Refuse a folder that may not be written to, or where no lock can be put beside it."""
+        folder = self.place.resolve()
+        for each in (folder / "shards", folder, folder.parent, *folder.parent.parents):
+            if each.is_dir() and not os.access(each, os.W_OK | os.X_OK):
+                raise InputError(
+                    f"store {str(self.place)!r} cannot be written: folder {str(each)!r} is "
+                    "read-only here; name a store in a folder that you may write to"
+                )
+            if each.is_dir() and each not in (folder, folder / "shards"):
+                return
 
     def make(self) -> None:
         """Make the folder and its ``shards``."""
@@ -242,11 +267,14 @@ class LocalStorage:
         (self.place / name).unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Let one process at a time write; the lock is a file beside the store."""
+    def lock(self, name: str = "") -> Iterator[None]:
+        """Let one process at a time write; the lock is a file beside the store.
+
+        The system lets go of it when its process ends, however that ends.
+        """
         from filelock import FileLock, Timeout
 
-        lock = self.beside(".lock")
+        lock = self.beside(f".{name}.lock" if name else ".lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(lock, timeout=_LOCK_SECONDS):
@@ -262,3 +290,17 @@ class LocalStorage:
     def held_still(self) -> AbstractContextManager[None]:
         """A look costs little here."""
         return nullcontext()
+
+
+def _end(path: Path) -> bytes:
+    """The end of a Parquet file: its footer with the seal before it, or more."""
+    with path.open("rb") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        length = min(size, _END_BYTES)
+        while True:
+            handle.seek(size - length)
+            end = handle.read(length)
+            wanted = min(size, (footer_bytes(end) or 0) + SEAL_BYTES)
+            if wanted <= length:
+                return end
+            length = wanted

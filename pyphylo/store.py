@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ from pyphylo._shard_files import (
     shard_bytes,
 )
 from pyphylo._storage import Stamp, Storage, storage_at
-from pyphylo.errors import FileFormatError, InputError
+from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
 from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity, Population
 
@@ -73,6 +74,7 @@ class SampleStore:
         self.path = self._storage.place
         self.genome = genome
         self.config = dict(config)
+        self._told: set[str] = set()
 
     def __repr__(self) -> str:
         return f"SampleStore({str(self.path)!r}, {len(self.genome)} genes)"
@@ -132,10 +134,11 @@ class SampleStore:
         ------
         InputError
             When the folder is something else, or a store of another genome or
-            configuration; the difference is named.
+            configuration; the difference is named. When it may not be written to.
         """
         storage = storage_at(path)
         _check_folder(storage, path)
+        storage.check_writable()
         if not storage.has_file("manifest.json"):
             with storage.lock():
                 if not storage.has_file("manifest.json"):
@@ -193,13 +196,13 @@ class SampleStore:
     def _files(self, start: str = "") -> list[str]:
         """Shard files whose names begin so, sorted."""
         names = self._storage.names("shards")
-        return [name for name in names if name.endswith(".parquet") and name.startswith(start)]
+        return [name for name in names if name.startswith(start) and name.endswith(".parquet")]
 
     def _footers(self, files: Sequence[str]) -> Iterator[tuple[str, ShardNote]]:
         """What the footers of shards say."""
         footers = self._storage.footers([f"shards/{file}" for file in files])
-        for file, (name, source) in zip(files, footers, strict=True):
-            yield file, read_metadata(self._storage.full(name), source)
+        for file, (name, end) in zip(files, footers, strict=True):
+            yield file, read_metadata(self._storage.full(name), end)
 
     def _stamps(self) -> dict[str, Stamp]:
         """Shard files, and what tells their versions apart."""
@@ -228,18 +231,42 @@ class SampleStore:
             yield
 
     def has(self, identity: ModelIdentity) -> bool:
-        """Whether this very model is stored.
+        """Whether this very model is stored, in a shard that is whole.
+
+        Of a folder the shard is read; at an address, where files are not damaged on a disk
+        of ours, its footer.
 
         Raises
         ------
         InputError
             When the name is taken by another revision, dtype or tokenization.
+
+        Warns
+        -----
+        PyphyloWarning
+            When the model's shard is damaged, and so is taken for absent.
         """
-        stored = self.identity(identity.name)
-        if stored is None:
-            return False
-        self._check_identity(stored, identity)
-        return True
+        ours = self.shard_name(identity)
+        for file in self._files(f"{_slug(identity.name)}-"):
+            try:
+                ((_, note),) = self._footers([file])
+                if self._storage.locks and file == ours:
+                    ((_, data),) = self._storage.sources([f"shards/{file}"])
+                    self._read_shard(self._storage.full(f"shards/{file}"), data)
+            except FileFormatError as error:
+                if file != ours:
+                    raise
+                self._tell_damage(file, error)
+                return False
+            if note.identity.name == identity.name:
+                self._check_identity(note.identity, identity)
+                return True
+        return False
+
+    def _tell_damage(self, file: str, error: FileFormatError) -> None:
+        if file not in self._told:
+            self._told.add(file)
+            warnings.warn(f"{error}; it is made again now", PyphyloWarning, stacklevel=4)
 
     def _check_identity(self, stored: ModelIdentity, now: ModelIdentity) -> None:
         if stored != now:
@@ -282,12 +309,12 @@ class SampleStore:
 
     def _read_shards(self, files: Sequence[str], *, counting_only: bool = False) -> Iterator[Shard]:
         """The populations of shard files, in their order."""
-        for name, source in self._storage.sources([f"shards/{file}" for file in files]):
-            yield self._read_shard(self._storage.full(name), source, counting_only=counting_only)
+        for name, data in self._storage.sources([f"shards/{file}" for file in files]):
+            yield self._read_shard(self._storage.full(name), data, counting_only=counting_only)
 
-    def _read_shard(self, path: Path | str, source: Any, *, counting_only: bool = False) -> Shard:
+    def _read_shard(self, path: Path | str, data: bytes, *, counting_only: bool = False) -> Shard:
         genes = len(self.genome)
-        return read_shard(path, source, self.config, genes, counting_only=counting_only)
+        return read_shard(path, data, self.config, genes, counting_only=counting_only)
 
     def has_shard(self, file: str) -> bool:
         """Whether there is a shard file of this name, see `shard_name`."""
@@ -308,9 +335,10 @@ class SampleStore:
         """
         return self._storage.beside(suffix)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Let no other process that asks for this lock write meanwhile.
+    def locked(self, name: str) -> AbstractContextManager[None]:
+        """Let no other process that asks for the lock of this model write its shard meanwhile.
 
+        Shards of other models are written at the same time, and readers wait for nobody.
         Nobody can be kept out of an address: see `keep`.
 
         Raises
@@ -318,14 +346,15 @@ class SampleStore:
         WorkError
             When another holds it for two minutes.
         """
-        return self._storage.lock()
+        return self._storage.lock(_slug(name))
 
     def keep(self, identity: ModelIdentity, population: Population) -> bool:
         """Store a population, unless another process has stored the model by now.
 
-        Where nothing locks, two may store one model at a time. Of the same shard the first
-        stays. Of two that differ in more than their content the one whose file name is
-        smaller stays, whoever sees both: all come to the same.
+        A shard that `has` found damaged is replaced. Where nothing locks, two may store one
+        model at a time. Of the same shard the first stays. Of two that differ in more than
+        their content the one whose file name is smaller stays, whoever sees both: all come to
+        the same.
 
         Returns
         -------
@@ -339,7 +368,8 @@ class SampleStore:
             was stored meanwhile.
         """
         table = population_rows(population, self.config, identity.engine)
-        here = self._put(identity, table, population.facts, replace=False)
+        damaged = self.shard_name(identity) in self._told
+        here = self._put(identity, table, population.facts, replace=damaged)
         if not self._storage.locks:
             (_, stays), *others = self._found(identity.name)
             for file, _ in others:
@@ -422,8 +452,13 @@ class SampleStore:
 
 
 def check_store_folder(path: str | Path) -> None:
-    """Refuse a folder that is neither absent, empty, nor a store of ours (begun or whole)."""
-    _check_folder(storage_at(path), path)
+    """Refuse a folder that is neither absent, empty, nor a store of ours (begun or whole).
+
+    And one that may not be written to.
+    """
+    storage = storage_at(path)
+    _check_folder(storage, path)
+    storage.check_writable()
 
 
 def _check_folder(storage: Storage, path: str | Path) -> None:

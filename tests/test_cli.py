@@ -381,7 +381,7 @@ def test_ctrl_c_is_one_line(tmp_path):
     with fifo.open("w"):  # returns once the command reads
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert err.startswith("pyphylo: error: interrupted")
     assert err.count("\n") == 1
     assert not (tmp_path / "s").exists()

@@ -482,7 +482,7 @@ def test_interrupted_work_says_so(world, tmp_path):
         [sys.executable, "-c", INTERRUPTED, *map(str, words)],
         capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (130, "")
     assert "interrupted" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()

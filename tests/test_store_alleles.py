@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pyphylo as pp
+from pyphylo._shard_seal import sealed
 from pyphylo import _reference
 from pyphylo.cli import main
 from pyphylo.sampling.base import ModelIdentity, Population, SamplingConfig
@@ -120,4 +121,5 @@ def test_a_shard_of_several_row_groups_counts_the_same(tmp_path):
     whole = pp.AlleleTable.from_store(store)
     for path in (tmp_path / "s" / "shards").iterdir():
         pq.write_table(pq.read_table(path), path, row_group_size=1)
+        path.write_bytes(sealed(path.read_bytes()))
     assert pp.AlleleTable.from_store(store) == whole

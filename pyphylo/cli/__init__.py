@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
@@ -66,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 the work failed, 2 the call was wrong.
+        0 done, 1 the work failed, 2 the call was wrong; 130 interrupted, 143 asked to end.
     """
-    args = build_parser().parse_args(argv)
     try:
-        with warnings.catch_warnings():
+        args = build_parser().parse_args(argv)
+        with _ending_on_request(), warnings.catch_warnings():
             warnings.simplefilter("always", PyphyloWarning)
             warnings.showwarning = _show_warning
             outcome: Outcome = args.run(args)
@@ -88,9 +91,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error) or "out of memory: select fewer models", 1)
     except PyphyloError as error:
         return _fail(error, 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is kept, run the same command to go on", 1)
+    except KeyboardInterrupt as error:
+        code = 128 + (signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT)
+        return _fail("interrupted; what was finished is kept, run the same command to go on", code)
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it before they kill: the work ends as on control-C."""
+
+
+@contextmanager
+def _ending_on_request() -> Iterator[None]:
+    """Take SIGTERM for an interruption; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def _fail(message: object, code: int) -> int:

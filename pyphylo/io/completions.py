@@ -6,44 +6,30 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pyphylo._files import close_paths
 from pyphylo._names import clean_text, did_you_mean
 from pyphylo._storage import storage_at
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.genome import Genome
+from pyphylo.io._spool import Spool, scratch_folder
 from pyphylo.sampling.base import ModelIdentity
 from pyphylo.store import SampleStore
 
-__all__ = ["ImportedRows", "import_completions", "json_lines", "json_object", "read_completions"]
+__all__ = ["Completions", "import_completions", "json_lines", "json_object", "read_completions"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_DIGEST_ROWS = 1 << 16
+"""Rows that are packed at once."""
 _KEYS = ("model", "gene", "completion")
-
-
-@dataclass
-class ImportedRows:
-    """Completions of one model, in the order of the file; probes are numbered within a gene."""
-
-    genes: list[int] = field(default_factory=list)
-    completions: list[str] = field(default_factory=list)
-
-    def to_table(self) -> pa.Table:
-        """Columns gene, probe, completion, sorted by gene, then probe."""
-        genes = np.array(self.genes, dtype=np.int32)
-        order = np.argsort(genes, kind="stable")
-        ordered = genes[order]
-        first = np.searchsorted(ordered, ordered, side="left")
-        probes = (np.arange(len(ordered)) - first).astype(np.int32)
-        texts = pa.array(self.completions, pa.string()).take(pa.array(order))
-        return pa.table({"gene": ordered, "probe": probes, "completion": texts})
 
 
 def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -61,7 +47,13 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
             zipped = raw.peek(2)[:2] == _GZIP_MAGIC
             lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
             for number, line in enumerate(lines, 1):
-                if line.strip():
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError):
+                    row = None
+                if isinstance(row, dict):
+                    yield number, row
+                elif line.strip():
                     yield number, json_object(line, f"{str(path)!r}, line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(f"{str(path)!r} is damaged after line {number}: {error}") from None
@@ -84,27 +76,83 @@ def json_object(line: bytes | str, where: str) -> dict[str, Any]:
     return row
 
 
-def read_completions(path: str | Path) -> tuple[list[str], dict[str, ImportedRows]]:
-    """Genes in order of first appearance, and each model's rows.
+class _Numbers:
+    """Names and their numbers, in order of first appearance."""
 
-    O(lines) time and memory.
+    def __init__(self) -> None:
+        self._met: dict[str, int] = {}
+        self._clean: dict[str, int] = {}
+        self.find = self._met.get
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._clean)
+
+    def add(self, name: str) -> int:
+        """The number of a name as the file has it; half a character counts as U+FFFD."""
+        number = self._clean.setdefault(clean_text(name), len(self._clean))
+        self._met[name] = number
+        return number
+
+
+@dataclass(frozen=True)
+class Completions:
+    """What a file holds: names in order of first appearance, and the rows, by their numbers."""
+
+    models: Sequence[str]
+    genes: Sequence[str]
+    rows: Spool
+
+    def table(self, model: int, positions: NDArray[np.int32]) -> pa.Table:
+        """Columns gene, probe, completion of a model, sorted by gene, then probe.
+
+        Probes are numbered within a gene, in the order of the file. `positions` says where
+        in the genome each of the file's genes is.
+        """
+        numbers, texts = self.rows.rows(model)
+        genes = positions[numbers]
+        order = np.argsort(genes, kind="stable")
+        ordered = genes[order]
+        first = np.searchsorted(ordered, ordered, side="left")
+        probes = (np.arange(len(ordered)) - first).astype(np.int32)
+        return pa.table({"gene": ordered, "probe": probes, "completion": texts.take(order)})
+
+
+def read_completions(path: str | Path, rows: Spool) -> Completions:
+    """Read a file of completions into a spool, each line checked.
+
+    O(lines) time, and what the spool takes of memory.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        As `json_lines` does; when a line lacks a key, or has something else than text there.
     """
-    genes: dict[str, int] = {}
-    rows: dict[str, ImportedRows] = {}
+    models, genes = _Numbers(), _Numbers()
+    find_model, find_gene, add = models.find, genes.find, rows.add
     for number, row in json_lines(path):
-        for key in _KEYS:
-            if not isinstance(row.get(key), str):
-                problem = "is not a string" if key in row else "is missing"
-                hint = "" if key in row else did_you_mean(key, row)
-                raise FileFormatError(f"{str(path)!r}, line {number}: key {key!r} {problem}{hint}")
-        if not row["model"] or not row["gene"]:
-            raise FileFormatError(f"{str(path)!r}, line {number}: model and gene need a name")
-        model = rows.setdefault(clean_text(row["model"]), ImportedRows())
-        model.genes.append(genes.setdefault(clean_text(row["gene"]), len(genes)))
-        model.completions.append(clean_text(row["completion"]))
-    if not rows:
+        try:
+            # A name that was met before needs no look.
+            model, gene, text = find_model(row["model"]), find_gene(row["gene"]), row["completion"]
+        except (KeyError, TypeError):
+            model = gene = text = None
+        if model is None or gene is None or type(text) is not str:
+            _check_row(path, number, row)
+            model, gene, text = models.add(row["model"]), genes.add(row["gene"]), row["completion"]
+        add(model, gene, text)
+    if not models.names:
         raise FileFormatError(f"{str(path)!r} holds no completions")
-    return list(genes), rows
+    return Completions(models.names, genes.names, rows)
+
+
+def _check_row(path: str | Path, number: int, row: Mapping[str, Any]) -> None:
+    for key in _KEYS:
+        if not isinstance(row.get(key), str):
+            problem = "is not a string" if key in row else "is missing"
+            hint = "" if key in row else did_you_mean(key, row)
+            raise FileFormatError(f"{str(path)!r}, line {number}: key {key!r} {problem}{hint}")
+    if not row["model"] or not row["gene"]:
+        raise FileFormatError(f"{str(path)!r}, line {number}: model and gene need a name")
 
 
 def import_completions(
@@ -128,37 +176,53 @@ def import_completions(
     -------
     store : SampleStore
     imported : list of str
-        The models that were new. One that the store holds with the very same
-        completions is passed over.
+        The models that were new, or whose shard was damaged. One that the store holds
+        with the very same completions is passed over.
 
     Raises
     ------
     InputError
         When a gene is not in the genome, or a model is in the store with other
         completions.
+
+    Notes
+    -----
+    O(rows) time. Memory for some hundred thousand rows and those of the largest model; what
+    is more waits in a file without a name beside the store, about as large as the texts with
+    12 bytes a row.
     """
-    genes, rows = read_completions(path)
-    genome = _genome_for(genes, store, genome)
-    positions = {gene: i for i, gene in enumerate(genome.genes)}
+    storage = storage_at(store)
+    with Spool(scratch_folder(storage.beside(""))) as rows:
+        found = read_completions(path, rows)
+        genome = _genome_for(found.genes, store, genome)
+        positions = _positions(found.genes, genome, path)
+        opened = SampleStore.open_or_create(store, genome, {"mode": "import"})
+        identities = {
+            name: ModelIdentity(name, _digest(found.table(k, positions)), "import", "", "")
+            for k, name in enumerate(found.models)
+        }
+        fresh = {name: k for k, name in enumerate(found.models) if not opened.has(identities[name])}
+        for name, k in fresh.items():
+            table = found.table(k, positions)
+            with opened.locked(name):
+                if not opened.has(identities[name]):  # another process was quicker
+                    opened.write_table(identities[name], table, {})
+    return opened, list(fresh)
+
+
+def _positions(genes: Sequence[str], genome: Genome, path: str | Path) -> NDArray[np.int32]:
+    """Where in the genome each gene is."""
+    places = {gene: i for i, gene in enumerate(genome.genes)}
     for gene in genes:
-        if gene not in positions:
+        if gene not in places:
             raise InputError(
                 f"{str(path)!r}: gene {gene!r} is not in the genome; import into a new store, or "
                 "name a genome that has it (--genome)"
             )
-    tables = {}
-    for name, model in rows.items():
-        model.genes = [positions[genes[gene]] for gene in model.genes]
-        table = model.to_table()
-        tables[name] = (ModelIdentity(name, _digest(table), "import", "", ""), table)
-    opened = SampleStore.open_or_create(store, genome, {"mode": "import"})
-    fresh = [name for name, (identity, _) in tables.items() if not opened.has(identity)]
-    for name in fresh:
-        opened.write_table(*tables[name], {})
-    return opened, fresh
+    return np.array([places[gene] for gene in genes], dtype=np.int32)
 
 
-def _genome_for(genes: list[str], store: str | Path, genome: Genome | None) -> Genome:
+def _genome_for(genes: Sequence[str], store: str | Path, genome: Genome | None) -> Genome:
     if genome is not None:
         return genome
     if storage_at(store).has_file("manifest.json"):
@@ -167,9 +231,26 @@ def _genome_for(genes: list[str], store: str | Path, genome: Genome | None) -> G
 
 
 def _digest(table: pa.Table) -> str:
-    """A digest of all rows; probes follow from the order of genes."""
+    """A digest of all rows; probes follow from the order of genes.
+
+    Of the genes' numbers, then of each text its length in 8 bytes and itself.
+    """
     state = hashlib.sha256(table.column("gene").to_numpy().tobytes())
-    for text in table.column("completion").to_pylist():
-        encoded = text.encode()
-        state.update(len(encoded).to_bytes(8, "little") + encoded)
+    for batch in table.select(["completion"]).to_batches(max_chunksize=_DIGEST_ROWS):
+        state.update(_packed(batch.column(0)).tobytes())
     return f"sha256:{state.hexdigest()}"
+
+
+def _packed(texts: pa.StringArray) -> NDArray[np.uint8]:
+    """Of each text its length in 8 bytes, then itself."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset :][: len(texts) + 1].astype(np.int64)
+    lengths = np.diff(ends)
+    starts = ends[:-1] - ends[0] + 8 * np.arange(len(texts))
+    packed = np.empty(lengths.sum() + 8 * len(texts), np.uint8)
+    is_text = np.ones(len(packed), np.bool_)
+    is_text[starts[:, None] + np.arange(8)] = False
+    packed[~is_text] = lengths.astype("<i8").view(np.uint8)
+    if len(packed) > 8 * len(texts):
+        packed[is_text] = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    return packed

@@ -86,7 +86,7 @@ def _sample_one(
     started = time.time()
     population = sampler.sample(store.genome, config, partial(reporter.advance, name))
     # Two may be at one model where a cluster took a worker for lost that was not.
-    with store.locked():
+    with store.locked(name):
         here = not is_stored(store, sampler) and store.keep(sampler.identity, population)
     shard = store.shard_name(sampler.identity)
     if here:
