@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pyphylo._names import check_names
 from pyphylo._populations import format_version, schema_of, table_columns
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError
+from pyphylo.io._bounded_parquet import check_rows, decoded_strings, packed_size
 from pyphylo.sampling.base import ModelIdentity
 
 __all__ = [
@@ -112,19 +114,24 @@ def read_shard(
         When it is damaged.
     """
     try:
-        with pq.ParquetFile(
-            source, read_dictionary=["completion"] if counting_only else None
-        ) as handle:
+        packed = packed_size(source)
+        with pq.ParquetFile(source, read_dictionary=["completion"]) as handle:
             schema = handle.metadata.schema.to_arrow_schema()
             expected = schema_of(config)
             if not schema.equals(expected):
                 raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
             note = _parse_metadata(path, schema)
+            check_rows(path, handle, packed, len(schema))
             table = handle.read(
                 columns=table_columns(config) if counting_only else None,
                 use_threads=False,
             )
-    except (pa.ArrowException, OSError) as error:
+        if not counting_only:
+            at = table.schema.get_field_index("completion")
+            texts = decoded_strings(path, table.column(at), packed)
+            table = table.set_column(at, expected.field("completion"), texts)
+        _check_utf8(path, table.column("completion"))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
     if any(c.null_count for c in table.columns):
         raise _damaged(path, "it holds nulls")
@@ -139,7 +146,7 @@ def read_metadata(path: Path | str, source: Any) -> ShardNote:
     """What the footer says; of the file only that is read."""
     try:
         return _parse_metadata(path, pq.read_schema(source))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
 
 
@@ -148,11 +155,27 @@ def _parse_metadata(path: Path | str, schema: Any) -> ShardNote:
         metadata = json.loads((schema.metadata or {})[b"pyphylo"])
         if metadata["format"] != FORMAT or metadata["version"] not in VERSIONS:
             raise _damaged(path, "it is of another version")
-        return ShardNote(ModelIdentity(**metadata["identity"]), metadata["facts"])
+        identity, facts = ModelIdentity(**metadata["identity"]), metadata["facts"]
+        if not all(isinstance(value, str) for value in identity.to_dict().values()):
+            raise _damaged(path, "its model's identity is no text")
+        if not isinstance(facts, dict):
+            raise _damaged(path, "its facts are no JSON object")
+        check_names([identity.name], "model")
+        return ShardNote(identity, facts)
     except FileFormatError:
         raise
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
+
+
+def _check_utf8(path: Path | str, column: Any) -> None:
+    """Refuse texts that are none: Parquet says that they are UTF-8, and nobody checks."""
+    for chunk in column.chunks:
+        texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        try:
+            texts.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise _damaged(path, error) from None
 
 
 def _damaged(path: Path | str, why: object) -> FileFormatError:

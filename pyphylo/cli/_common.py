@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyphylo.genome import Genome
 
+from pyphylo._terminal import json_shown, shown
 from pyphylo.cli._server import SERVER_BACKEND, add_server_options, server_options
 from pyphylo.cli._vllm import add_vllm_options, vllm_options
 from pyphylo.errors import FileFormatError, InputError
@@ -48,13 +49,14 @@ class Outcome:
         if as_json and self.streamed:
             return
         if as_json:
-            print(json.dumps(self.data, ensure_ascii=False))
+            print(json_shown(json.dumps(self.data, ensure_ascii=False)))
         elif self.text:
             # A name may hold what this terminal's encoding cannot: show an escape for it.
             import sys
 
             encoding = sys.stdout.encoding or "utf-8"
-            print(self.text.encode(encoding, "backslashreplace").decode(encoding))
+            text = shown(self.text)
+            print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def whole(text: str) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pyphylo._expansion import GZIP_MAGIC, gunzipped
 from pyphylo._names import clean_text
 from pyphylo._storage import storage_at
 from pyphylo.errors import FileFormatError, InputError
@@ -23,7 +24,6 @@ from pyphylo.store import SampleStore
 
 __all__ = ["ImportedRows", "import_completions", "json_lines", "json_object", "read_completions"]
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _KEYS = ("model", "gene", "completion")
 
 
@@ -57,8 +57,8 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         # Looked at, not read twice: it may be a pipe.
         with Path(path).open("rb") as raw:
-            zipped = raw.peek(2)[:2] == _GZIP_MAGIC
-            lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
+            zipped = raw.peek(2)[:2] == GZIP_MAGIC
+            lines: Iterable[bytes] = gunzipped(path, raw) if zipped else raw
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, json_object(line, f"{str(path)!r}, line {number}")

@@ -65,6 +65,12 @@ def _parse(reader: csv._reader, path: Path) -> RawMatrix:  # type: ignore[name-d
             f"{str(path)!r}: the first line must be 'model', then one id a column"
         )
     ids = header[1:]
+    # Before the square is allocated: each of its cells takes a character and a separator.
+    if path.is_file() and path.stat().st_size < 2 * len(ids) ** 2:
+        raise FileFormatError(
+            f"{str(path)!r}: the matrix is not square: {len(ids)} columns, and too few bytes for "
+            "as many rows"
+        )
     values = np.empty((len(ids), len(ids)))
     row = 0
     for fields in reader:

@@ -274,10 +274,21 @@ def _weight_paths(spec: str, folder: Path) -> dict[str, Path]:
         if not isinstance(index, dict) or not all(isinstance(v, str) for v in index.values()):
             raise InputError(f"model folder {spec!r}: {first} has no weight_map")
         for shard in sorted(set(index.values())):
+            if not _is_plain(shard):
+                raise InputError(
+                    f"model folder {spec!r}: {first} names {shard!r}, which is no file in it"
+                )
             if not (folder / shard).is_file():
                 raise InputError(f"model folder {spec!r}: {first} names {shard!r}, which is absent")
             paths[shard] = folder / shard
     return paths
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it names something inside a folder on any system, whatever is there."""
+    parts = re.split(r"[/\\]", name)
+    bad = any(part in ("", ".", "..") or ":" in part for part in parts)
+    return not bad and name.isprintable() and max(map(len, parts)) < 256
 
 
 def _locate_gguf(spec: str, path: Path) -> ModelLocation:
