@@ -40,14 +40,16 @@ def check_expansion(path: str | Path, packed: int, unpacked: int) -> None:
         )
 
 
-class _Counting:
+class _Counting(io.RawIOBase):
     """A stream that counts what was read from it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__()
         self._stream = stream
         self.count = 0
 
     def read(self, size: int = -1) -> bytes:
+        """Bytes, counted."""
         data = self._stream.read(size)
         self.count += len(data)
         return data
@@ -57,16 +59,19 @@ class _Gunzipped(io.RawIOBase):
     """What a gzip stream unpacks to, checked while it is read; it may be a pipe."""
 
     def __init__(self, path: str | Path, packed: IO[bytes]) -> None:
+        super().__init__()
         self._path = path
         self._packed = _Counting(packed)
-        self._unpacked = gzip.GzipFile(fileobj=self._packed)  # type: ignore[arg-type]
+        self._unpacked = gzip.GzipFile(fileobj=self._packed, mode="rb")
         self._count = 0
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        size = self._unpacked.readinto(buffer)
+        """Fill a buffer."""
+        size: int = self._unpacked.readinto(buffer)
         self._count += size
         check_expansion(self._path, self._packed.count, self._count)
         return size

@@ -9,7 +9,6 @@ at a time where the file system can.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence

@@ -147,6 +147,11 @@ def add_backend_options(group: Any) -> None:
     group.add_argument(
         "--trust-remote-code", action="store_true", help="run code that comes with a model"
     )
+    group.add_argument(
+        "--legacy-weights",
+        action="store_true",
+        help="read pytorch_model.bin, a pickle, with torch's weights-only reader",
+    )
     add_vllm_options(group)
     add_server_options(group)
 
@@ -167,6 +172,7 @@ def backend_options(args: argparse.Namespace) -> dict[str, Any]:
             "--bos": args.add_bos is True,
             "--no-bos": args.add_bos is False,
             "--trust-remote-code": args.trust_remote_code,
+            "--legacy-weights": args.legacy_weights,
         }
         for flag in (flag for flag, given in weights.items() if given):
             raise InputError(f"{flag} is the server's affair under --backend {args.backend}")
@@ -177,6 +183,7 @@ def backend_options(args: argparse.Namespace) -> dict[str, Any]:
         "dtype": args.dtype,
         "add_bos": args.add_bos,
         "trust_remote_code": args.trust_remote_code,
+        **({"legacy_weights": True} if args.legacy_weights else {}),
         **split,
     }
 

@@ -56,11 +56,11 @@ def read_arrays(path: str | Path, source: IO[bytes]) -> dict[str, NDArray[Any]]:
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(member) as handle:
-        version = npy.read_magic(handle)  # type: ignore[arg-type]
+        version = npy.read_magic(handle)
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"{member.filename!r} is of version {version}")
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read_header(handle)  # type: ignore[arg-type]
+        shape, fortran, dtype = read_header(handle)
         if dtype.hasobject or not all(type(n) is int and n >= 0 for n in shape):
             raise ValueError(f"{member.filename!r} holds no plain numbers or text")
         size = math.prod(shape) * dtype.itemsize

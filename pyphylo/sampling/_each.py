@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pyphylo._version import __version__
 from pyphylo._secrets import hide
+from pyphylo._version import __version__
 from pyphylo.errors import PyphyloError
 from pyphylo.sampling._hub_cache import HubCacheBound
 from pyphylo.sampling._read_ahead import reading_ahead

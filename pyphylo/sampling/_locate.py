@@ -24,6 +24,7 @@ __all__ = [
     "WEIGHT_FILES",
     "AdapterLocation",
     "ModelLocation",
+    "check_legacy",
     "digest_file",
     "digest_files",
     "hub_file",
@@ -282,6 +283,39 @@ def _weight_paths(spec: str, folder: Path) -> dict[str, Path]:
                 raise InputError(f"model folder {spec!r}: {first} names {shard!r}, which is absent")
             paths[shard] = folder / shard
     return paths
+
+
+def check_legacy(spec: str, location: ModelLocation, *, legacy_weights: bool) -> None:
+    """Refuse weights in torch's older format, which are pickles, unless they are asked for.
+
+    They are then read with torch's weights-only reader, which builds tensors and runs nothing.
+
+    Raises
+    ------
+    InputError
+    """
+    name = None if legacy_weights else _pickled(location)
+    if name is not None:
+        raise InputError(
+            f"model {spec!r} has its weights in {name}, torch's older format, which is a pickle: "
+            "save it as safetensors (save_pretrained does), or have it read by torch's "
+            "weights-only reader, which runs no code in it: legacy_weights=True (--legacy-weights)"
+        )
+
+
+def _pickled(location: ModelLocation) -> str | None:
+    """The file of weights that is a pickle, where one would be read."""
+    adapter = location.adapter
+    if adapter is not None and "adapter_model.bin" in adapter.files:
+        return "adapter_model.bin"
+    if location.gguf_file is not None:
+        return None
+    if location.commit is None:
+        here = {name for name in WEIGHT_FILES if (Path(location.source) / name).is_file()}
+    else:
+        here = set(location.files.intersection(WEIGHT_FILES))
+    first = next((name for name in WEIGHT_FILES if name in here), "")
+    return first if first.startswith("pytorch_model") else None
 
 
 def _is_plain(name: str) -> bool:

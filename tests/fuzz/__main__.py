@@ -50,7 +50,7 @@ def feed(
     }
     arguments = [",".join(names), str(folder), str(seed), str(seconds), str(HERE / "examples")]
     with (folder / "stderr").open("wb") as stderr:
-        worker = subprocess.Popen(  # noqa: S603
+        worker = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), *arguments], stderr=stderr, env=environment
         )
         hung = _watched(worker, folder, len(names) * seconds)

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mutate import Mutation, blind, in_json, in_json_lines, in_zip, zipped
@@ -297,7 +296,7 @@ def _scores(path: Path) -> None:
 
 _SCORES = _texts(
     "model,mmlu,gsm8k\na,0.5,\nb/c,1e-3,NaN\n",
-    "model\tx\n\"a\nb\"\t1\n",
+    'model\tx\n"a\nb"\t1\n',
     "Model,Average ⬆️,ARC (25-shot),HellaSwag,MMLU,TruthfulQA\n"
     '"<a href=""https://huggingface.co/o/m"">m</a>",50,50,60,70,80\n',
 )
@@ -333,7 +332,7 @@ def _metadata(path: Path) -> None:
 
 
 _METADATA = _texts(
-    "model,family,base_model,date,params_b\na,f,,2024-05,7\nb,\"f,\n2\",a,2024-05-06T00:00,0.5\n"
+    'model,family,base_model,date,params_b\na,f,,2024-05,7\nb,"f,\n2",a,2024-05-06T00:00,0.5\n'
 )
 
 # -- predictors, servers, weights ------------------------------------------------------------------

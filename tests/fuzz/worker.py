@@ -139,7 +139,7 @@ def feed(name: str, folder: Path, seed: int, seconds: float, examples: Path, sta
         with contextlib.suppress(PyphyloError):
             target.read(path)
     kept = [file.read_bytes() for file in sorted((examples / name).glob("*"))]
-    rng = random.Random(f"{name} {seed}")  # noqa: S311
+    rng = random.Random(f"{name} {seed}")
     pool = list(seeds)
     count, begun, known = 0, time.monotonic(), set()
     with (folder / "findings").open("a") as findings:
