@@ -181,7 +181,7 @@ class Comparison:
             from pyphylo.io.npy import replace_numbers
 
             replace_numbers(self.out, lambda part: _save_array(part, values))
-            mapped: NDArray[Any] = np.load(self.out, mmap_mode="r")
+            mapped: NDArray[Any] = np.load(self.out, mmap_mode="r", allow_pickle=False)
             return mapped
         if self.out is None:
             return values
@@ -246,7 +246,7 @@ class Comparison:
                 )
 
         replace_numbers(path, fill)
-        return np.load(path, mmap_mode="r"), any_nan
+        return np.load(path, mmap_mode="r", allow_pickle=False), any_nan
 
     def _from_device(
         self, core: _core.AlleleTable, values: NDArray[Any], device: torch.device

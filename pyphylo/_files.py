@@ -47,12 +47,16 @@ def close_paths(path: str | Path) -> str:
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def check_target(path: str | Path) -> Path:
-    """The file that a path names, links followed; refused where none can be put there.
+def check_target(path: str | Path, *, follow: bool = True) -> Path:
+    """The file that a path names; refused where none can be put there.
 
-    A file is written by renaming: that would replace a device or a pipe.
+    A file is written by renaming: that would replace a device or a pipe. Links are followed;
+    without `follow` a link that the path itself names is what will be replaced.
     """
-    target = Path(os.path.realpath(path))
+    plain = Path(path)
+    target = Path(os.path.realpath(path if follow else plain.parent))
+    if not follow:
+        target /= plain.name
     if target.is_dir():
         raise InputError(f"cannot write {str(path)!r}: it is a folder")
     if target.exists() and not target.is_file():
@@ -64,16 +68,18 @@ def check_target(path: str | Path) -> Path:
     return target
 
 
-def atomic_path(path: str | Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+def atomic_path(
+    path: str | Path, write: Callable[[Path], None], *, durable: bool = True, follow: bool = True
+) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it into place.
 
     The bytes are on the disk before the name changes, so a reader sees the old
     file or the whole new one. On any failure the temporary file is removed.
     No other process writes to it, and what a killed one leaves is overwritten by the next.
     What is not `durable` waits for no disk: a file that can be made again, and
-    that its reader checks, for a power cut may leave it damaged.
+    that its reader checks, for a power cut may leave it damaged. `follow` is `check_target`'s.
     """
-    target = check_target(path)
+    target = check_target(path, follow=follow)
     part, held = _take_part(target)
     try:
         write(part)
@@ -104,6 +110,8 @@ def _take_part(target: Path) -> tuple[Path, int | None]:
     turn = 0
     while True:
         part = target.with_name(f"{target.name}.{turn}.part" if turn else f"{target.name}.part")
+        if part.is_symlink():  # of somebody else: what it leads to is not ours to write
+            part.unlink()
         handle = _open_locked(part)
         if handle is None:
             return target.with_name(f"{target.name}.{os.urandom(4).hex()}.part"), None
@@ -135,9 +143,9 @@ def _open_locked(part: Path) -> int | None:
             return None
 
 
-def atomic_write_bytes(path: str | Path, data: bytes) -> None:
-    """Replace a file by `data`, atomically."""
-    atomic_path(path, lambda part: _write(part, data))
+def atomic_write_bytes(path: str | Path, data: bytes, *, follow: bool = True) -> None:
+    """Replace a file by `data`, atomically; `follow` is `check_target`'s."""
+    atomic_path(path, lambda part: _write(part, data), follow=follow)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -239,7 +239,10 @@ class LabelledMatrix:
     @classmethod
     def _mapped(cls: type[_M], raw: RawMatrix, path: str | Path, *, allow_nan: bool) -> _M:
         """A matrix on a file that only pyphylo writes."""
-        ids = check_names(raw.ids, "model")
+        try:
+            ids = check_names(raw.ids, "model")
+        except InputError as error:
+            raise FileFormatError(f"{str(path)!r}: {error}") from None
         n = len(ids)
         if raw.values.shape not in ((n, n), (n * (n - 1) // 2,)):
             raise FileFormatError(f"{str(path)!r} has {n} ids, but shape {raw.values.shape}")

@@ -279,7 +279,7 @@ def _into_file(run: _Run, comparison: Comparison, path: Path) -> NDArray[Any]:
             run.finish(write)
 
     replace_numbers(path, fill)
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
 
 

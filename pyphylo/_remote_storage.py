@@ -9,7 +9,6 @@ at a time where the file system can.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 from pyphylo._shard_seal import SEAL_BYTES, footer_bytes
 from pyphylo._storage import Kind, Stamp, StorageError
+from pyphylo._user_folder import user_cache
 from pyphylo.errors import InputError, PyphyloError
 
 __all__ = ["RemoteStorage"]
@@ -100,7 +100,7 @@ class RemoteStorage:
         """In the user's cache folder, in a folder that is named by a digest of the address."""
         readable = re.sub(r"[^A-Za-z0-9._-]+", "_", self.place).strip("._-")[-48:]
         digest = hashlib.sha256(self.place.encode()).hexdigest()[:16]
-        return _user_cache() / "stores" / f"{readable}-{digest}" / f"store{suffix}"
+        return user_cache() / "stores" / f"{readable}-{digest}" / f"store{suffix}"
 
     # -- looking -----------------------------------------------------------------------
 
@@ -387,15 +387,6 @@ def _stamp(entry: dict[str, Any]) -> Stamp:
     # Where nothing tells versions apart, each look is taken for a new one.
     text = repr(sorted(told.items())) if told else uuid.uuid4().hex
     return [entry.get("size"), hashlib.sha256(text.encode()).hexdigest()[:16]]
-
-
-def _user_cache() -> Path:
-    """Where this user's programs keep what can be made again."""
-    given = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(given) if given else Path.home() / ".cache") / "pyphylo"
-    except RuntimeError:
-        raise InputError("there is no home folder: set XDG_CACHE_HOME to a folder") from None
 
 
 def _reason(error: BaseException) -> str:

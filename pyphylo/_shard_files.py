@@ -14,10 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pyphylo._formats import check_format_version
+from pyphylo._names import check_names
 from pyphylo._populations import format_version, schema_of, table_columns
 from pyphylo._shard_seal import BROKEN, is_sealed, is_whole, sealed
 from pyphylo._version import __version__
 from pyphylo.errors import FileFormatError
+from pyphylo.io._bounded_parquet import check_rows, decoded_strings
 from pyphylo.sampling.base import ModelIdentity
 
 __all__ = [
@@ -118,21 +120,25 @@ def read_shard(
     if is_sealed(data) and not is_whole(data):
         raise _damaged(path, BROKEN)
     try:
-        with pq.ParquetFile(
-            pa.BufferReader(data), read_dictionary=["completion"] if counting_only else None
-        ) as handle:
+        source = pa.BufferReader(data)
+        with pq.ParquetFile(source, read_dictionary=["completion"]) as handle:
             schema = handle.metadata.schema.to_arrow_schema()
-            note = _parse_metadata(
-                path, schema, is_sealed(data)
-            )  # first: a newer version has its own columns
+            # First: a newer version has columns of its own.
+            note = _parse_metadata(path, schema, is_sealed(data))
             expected = schema_of(config)
             if not schema.equals(expected):
                 raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
+            check_rows(path, handle, len(data), len(schema))
             table = handle.read(
                 columns=table_columns(config) if counting_only else None,
                 use_threads=False,
             )
-    except (pa.ArrowException, OSError) as error:
+        if not counting_only:
+            at = table.schema.get_field_index("completion")
+            texts = decoded_strings(path, table.column(at), len(data))
+            table = table.set_column(at, expected.field("completion"), texts)
+        _check_utf8(path, table.column("completion"))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
     if any(c.null_count for c in table.columns):
         raise _damaged(path, "it holds nulls")
@@ -149,7 +155,7 @@ def read_metadata(path: Path | str, end: bytes) -> ShardNote:
         raise _damaged(path, BROKEN)
     try:
         schema = pq.read_schema(pa.BufferReader(end))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
     return _parse_metadata(path, schema, is_sealed(end))
 
@@ -163,11 +169,27 @@ def _parse_metadata(path: Path | str, schema: Any, has_seal: bool) -> ShardNote:
         # Files of before there were seals do not speak of one.
         if ("seal" in metadata) != has_seal:
             raise _damaged(path, BROKEN)
-        return ShardNote(ModelIdentity(**metadata["identity"]), metadata["facts"])
+        identity, facts = ModelIdentity(**metadata["identity"]), metadata["facts"]
+        if not all(isinstance(value, str) for value in identity.to_dict().values()):
+            raise _damaged(path, "its model's identity is no text")
+        if not isinstance(facts, dict):
+            raise _damaged(path, "its facts are no JSON object")
+        check_names([identity.name], "model")
+        return ShardNote(identity, facts)
     except FileFormatError:
         raise
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
+
+
+def _check_utf8(path: Path | str, column: Any) -> None:
+    """Refuse texts that are none: Parquet says that they are UTF-8, and nobody checks."""
+    for chunk in column.chunks:
+        texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        try:
+            texts.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise _damaged(path, error) from None
 
 
 def _damaged(path: Path | str, why: object) -> FileFormatError:

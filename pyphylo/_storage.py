@@ -258,8 +258,14 @@ class LocalStorage:
         target = self.place / name
         if not replace and target.exists():
             return False
+        if target.parent != self.place and target.parent.is_symlink():
+            raise InputError(
+                f"store {str(self.place)!r}: its folder {target.parent.name!r} is a link, and a "
+                "store is written in one place: let the store itself be the link"
+            )
         target.parent.mkdir(exist_ok=True)
-        atomic_write_bytes(target, data)
+        # A store may come from anyone: what a link in it leads to is not to be written.
+        atomic_write_bytes(target, data, follow=False)
         return True
 
     def remove(self, name: str) -> None:

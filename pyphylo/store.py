@@ -122,7 +122,7 @@ class SampleStore:
             raise FileFormatError(
                 f"store {str(path)!r}: genome.jsonl was changed after the store was made"
             )
-        return cls(storage.place, genome, manifest["sampling"])
+        return cls(storage.place, genome, _checked_config(manifest.get("sampling"), where))
 
     @classmethod
     def open_or_create(
@@ -449,6 +449,16 @@ class SampleStore:
                 f"the rule strips {list(rule.strip)!r}, but the store's probes end {chars} "
                 f"characters after {list(_SAMPLED_STRIP)!r}: alleles could come out too short"
             )
+
+
+def _checked_config(config: Any, where: str) -> dict[str, Any]:
+    """The configuration in a manifest, which may be anyone's."""
+    if not isinstance(config, dict) or not isinstance(config.get("mode"), str):
+        raise FileFormatError(f"{where!r} says nothing of how the store was sampled")
+    chars = config.get("chars")
+    if chars is not None and (type(chars) is not int or chars < 1):
+        raise FileFormatError(f"{where!r}: chars is {chars!r}, no number of characters")
+    return config
 
 
 def check_store_folder(path: str | Path) -> None:

@@ -316,7 +316,7 @@ def test_kernels_compile_without_a_cache_folder(tmp_path):
         XDG_CACHE_HOME=nowhere,
     )
     assert done.stdout == "True None\n"
-    assert done.stderr.count("PyphyloWarning: no folder for compiled code can be written") == 1
+    assert done.stderr.count("PyphyloWarning: no folder for compiled code can be used") == 1
 
 
 # Real distances: the similarity of 127 language models on mathematics prompts.

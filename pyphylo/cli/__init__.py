@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
+from pyphylo._secrets import hide
+from pyphylo._terminal import shown
 from pyphylo._version import __version__
 from pyphylo.cli._common import Outcome
 from pyphylo.cli._parser import Parser
@@ -119,9 +121,14 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _fail(message: object, code: int) -> int:
-    line = " ".join(str(message).split())
-    print(f"pyphylo: error: {line}", file=sys.stderr)
+    _say("error", message)
     return code
+
+
+def _say(kind: str, message: object) -> None:
+    """One line on stderr, without secrets and without what a terminal would obey."""
+    line = shown(hide(" ".join(str(message).split())))
+    print(f"pyphylo: {kind}: {line}", file=sys.stderr)
 
 
 def _describe(error: OSError) -> str:
@@ -139,4 +146,4 @@ def _show_warning(
 ) -> None:
     """One line for pyphylo's own warnings; other libraries' are for developers."""
     if issubclass(category, PyphyloWarning):
-        print(f"pyphylo: warning: {message}", file=sys.stderr)
+        _say("warning", message)

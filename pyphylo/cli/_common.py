@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyphylo.genome import Genome
 
 from pyphylo._names import did_you_mean
+from pyphylo._terminal import json_shown, shown
 from pyphylo.cli._server import SERVER_BACKEND, add_server_options, server_options
 from pyphylo.cli._vllm import add_vllm_options, vllm_options
 from pyphylo.errors import FileFormatError, InputError
@@ -49,13 +50,14 @@ class Outcome:
         if as_json and self.streamed:
             return
         if as_json:
-            print(json.dumps(self.data, ensure_ascii=False))
+            print(json_shown(json.dumps(self.data, ensure_ascii=False)))
         elif self.text:
             # A name may hold what this terminal's encoding cannot: show an escape for it.
             import sys
 
             encoding = sys.stdout.encoding or "utf-8"
-            print(self.text.encode(encoding, "backslashreplace").decode(encoding))
+            text = shown(self.text)
+            print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def whole(text: str) -> int:
@@ -146,6 +148,11 @@ def add_backend_options(group: Any) -> None:
     group.add_argument(
         "--trust-remote-code", action="store_true", help="run code that comes with a model"
     )
+    group.add_argument(
+        "--legacy-weights",
+        action="store_true",
+        help="read pytorch_model.bin, a pickle, with torch's weights-only reader",
+    )
     add_vllm_options(group)
     add_server_options(group)
 
@@ -166,6 +173,7 @@ def backend_options(args: argparse.Namespace) -> dict[str, Any]:
             "--bos": args.add_bos is True,
             "--no-bos": args.add_bos is False,
             "--trust-remote-code": args.trust_remote_code,
+            "--legacy-weights": args.legacy_weights,
         }
         for flag in (flag for flag, given in weights.items() if given):
             raise InputError(f"{flag} is the server's affair under --backend {args.backend}")
@@ -176,6 +184,7 @@ def backend_options(args: argparse.Namespace) -> dict[str, Any]:
         "dtype": args.dtype,
         "add_bos": args.add_bos,
         "trust_remote_code": args.trust_remote_code,
+        **({"legacy_weights": True} if args.legacy_weights else {}),
         **split,
     }
 

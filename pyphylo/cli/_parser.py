@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pyphylo._names import did_you_mean
+from pyphylo._secrets import hide
+from pyphylo._terminal import shown
 
 __all__ = ["Parser"]
 
@@ -29,6 +31,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"formatter_class": _Help, **options})
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """As argparse's, the message fit for a terminal: it repeats what was typed."""
+        super().exit(status, None if message is None else shown(hide(message)))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

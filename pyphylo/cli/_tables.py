@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyphylo._terminal import shown
+
 __all__ = ["aligned"]
 
 
 def aligned(header: list[str], rows: list[list[Any]]) -> str:
     """A table as text: names first, flush left, then numbers, flush right."""
-    cells = [header, *([str(cell) for cell in row] for row in rows)]
+    cells = [[shown(str(cell), "") for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(

@@ -169,9 +169,9 @@ def _intervals(table: AlleleTable, args: argparse.Namespace) -> Intervals:
 
 def _save_intervals(intervals: Intervals, target: Path) -> None:
     from pyphylo._files import atomic_write_bytes
+    from pyphylo.io._spreadsheet import frame_csv
 
-    text = intervals.to_frame().to_csv(index=False, lineterminator="\n")
-    atomic_write_bytes(target, text.encode())
+    atomic_write_bytes(target, frame_csv(intervals.to_frame()))
 
 
 def _save_strict(distances: DistanceMatrix, target: Path, names_file: Path) -> None:

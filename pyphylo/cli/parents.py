@@ -155,11 +155,14 @@ def _distances(path: str | Path, *, similarity: bool) -> DistanceMatrix:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
+    from pyphylo.io._spreadsheet import guarded
+
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(frame.columns)
     for record in _records(frame):
-        writer.writerow("" if value is None else value for value in record.values())
+        values = ("" if value is None else value for value in record.values())
+        writer.writerow(guarded(v) if isinstance(v, str) else v for v in values)
     return out.getvalue().encode("utf-8")
 
 

@@ -119,11 +119,12 @@ def _draw(
 ) -> None:
     """Write the errors over genes and probes, as numbers and as a picture."""
     from pyphylo._files import atomic_write_bytes
+    from pyphylo.io._spreadsheet import frame_csv
     from pyphylo.stats.planning import error_surface
 
     frame = error_surface(components, **options)
     if surface is not None:
-        atomic_write_bytes(surface, frame.to_csv(index=False, lineterminator="\n").encode())
+        atomic_write_bytes(surface, frame_csv(frame))
     if figure is not None:
         from pyphylo.plot import save_figure, surface_figure
 

@@ -323,8 +323,9 @@ def _report(data: dict[str, Any], metrics: pd.DataFrame, files: dict[str, Path])
 
 def _write(path: Path, frame: pd.DataFrame) -> None:
     from pyphylo._files import atomic_write_bytes
+    from pyphylo.io._spreadsheet import frame_csv
 
-    atomic_write_bytes(path, frame.to_csv(index=False, lineterminator="\n").encode())
+    atomic_write_bytes(path, frame_csv(frame))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

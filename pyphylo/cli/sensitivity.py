@@ -106,6 +106,7 @@ def _numbers(text: str) -> list[int]:
 
 def _run(args: argparse.Namespace) -> Outcome:
     from pyphylo._files import atomic_write_bytes
+    from pyphylo.io._spreadsheet import frame_csv
     from pyphylo.stats._sensitivity import sensitivity
     from pyphylo.stats._settings import sources_of
 
@@ -133,7 +134,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         seed=args.seed,
         n_threads=args.threads,
     )
-    atomic_write_bytes(target, found.to_csv(index=False, lineterminator="\n").encode())
+    atomic_write_bytes(target, frame_csv(found))
     if figure is not None:
         from pyphylo.plot import save_figure, sensitivity_figure
 

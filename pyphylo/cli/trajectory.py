@@ -131,9 +131,9 @@ def _draw_map(
 def _written(frame: pd.DataFrame, target: Path, pictures: list[Path]) -> list[Path]:
     """The files, written."""
     from pyphylo._files import atomic_write_bytes
+    from pyphylo.io._spreadsheet import frame_csv
 
-    text: str = frame.to_csv(index=False, lineterminator="\n")
-    atomic_write_bytes(target, text.encode())
+    atomic_write_bytes(target, frame_csv(frame))
     if pictures:
         from pyphylo.plot import save_figure, trajectory_figure
 

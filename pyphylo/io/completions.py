@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pyphylo._expansion import GZIP_MAGIC, gunzipped
 from pyphylo._files import close_paths
 from pyphylo._names import clean_text, did_you_mean
 from pyphylo._storage import storage_at
@@ -26,7 +27,6 @@ from pyphylo.store import SampleStore
 
 __all__ = ["Completions", "import_completions", "json_lines", "json_object", "read_completions"]
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _DIGEST_ROWS = 1 << 16
 """Rows that are packed at once."""
 _KEYS = ("model", "gene", "completion")
@@ -44,8 +44,8 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         # Looked at, not read twice: it may be a pipe.
         with Path(path).open("rb") as raw:
-            zipped = raw.peek(2)[:2] == _GZIP_MAGIC
-            lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
+            zipped = raw.peek(2)[:2] == GZIP_MAGIC
+            lines: Iterable[bytes] = gunzipped(path, raw) if zipped else raw
             for number, line in enumerate(lines, 1):
                 try:
                     row = json.loads(line)

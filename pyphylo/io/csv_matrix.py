@@ -10,6 +10,7 @@ import numpy as np
 
 from pyphylo._files import atomic_path
 from pyphylo.errors import FileFormatError, InputError
+from pyphylo.io._spreadsheet import guarded, unguarded
 from pyphylo.io.raw import RawMatrix
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def write(matrix: LabelledMatrix, path: Path) -> None:
     def fill(part: Path) -> None:
         with part.open("w", encoding="utf-8", newline="") as handle:
             writer = csv.writer(handle, delimiter=_delimiter(path), lineterminator="\n")
-            writer.writerow(["model", *matrix.ids])
+            writer.writerow(["model", *map(guarded, matrix.ids)])
             for name, row in zip(matrix.ids, matrix.values, strict=True):
                 # As float64, exactly: what is read back equals what a float32 matrix holds.
-                writer.writerow([name, *map(repr, row.tolist())])
+                writer.writerow([guarded(name), *map(repr, row.tolist())])
 
     atomic_path(path, fill)
 
@@ -64,7 +65,13 @@ def _parse(reader: csv._reader, path: Path) -> RawMatrix:  # type: ignore[name-d
         raise FileFormatError(
             f"{str(path)!r}: the first line must be 'model', then one id a column"
         )
-    ids = header[1:]
+    ids = list(map(unguarded, header[1:]))
+    # Before the square is allocated: each of its cells takes a character and a separator.
+    if path.is_file() and path.stat().st_size < 2 * len(ids) ** 2:
+        raise FileFormatError(
+            f"{str(path)!r}: the matrix is not square: {len(ids)} columns, and too few bytes for "
+            "as many rows"
+        )
     values = np.empty((len(ids), len(ids)))
     row = 0
     for fields in reader:
@@ -73,7 +80,7 @@ def _parse(reader: csv._reader, path: Path) -> RawMatrix:  # type: ignore[name-d
         where = f"{str(path)!r}, line {reader.line_num}"
         if row == len(ids):
             raise FileFormatError(f"{where}: a row more than the {len(ids)} columns")
-        if fields[0] != ids[row]:
+        if unguarded(fields[0]) != ids[row]:
             raise FileFormatError(
                 f"{where}: the row is of {fields[0]!r}, but column {row + 1} is of {ids[row]!r}; "
                 "rows and columns must be in the same order"

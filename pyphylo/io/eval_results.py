@@ -115,7 +115,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(read_bytes(path, "results").decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{str(path)!r} is not UTF-8 text: {error}") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # also of a number with thousands of digits
         raise FileFormatError(f"{str(path)!r} is no JSON: {error}") from None
     except RecursionError:
         raise FileFormatError(f"{str(path)!r} is nested too deeply for a result file") from None

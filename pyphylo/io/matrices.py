@@ -51,6 +51,8 @@ def read_matrix(path: str | Path, kind: str, *, strict: bool = False) -> RawMatr
         raise InputError(f"matrix file {str(path)!r} does not exist{close_paths(path)}")
     read: Callable[..., RawMatrix] = import_module(MATRIX_SUFFIXES[suffix]).read
     raw = read(Path(path), **_options(path, suffix, strict))
+    if not isinstance(raw.provenance, dict):
+        raise FileFormatError(f"{str(path)!r}: its provenance is no JSON object")
     if raw.kind is not None and raw.kind != kind:
         raise FileFormatError(
             f"{str(path)!r} holds a {raw.kind} matrix where a {kind} matrix is wanted"

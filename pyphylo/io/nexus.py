@@ -45,6 +45,7 @@ class _Nexus:
         self.block: Token | None = None
         self.taxa: list[str] = []
         self.translated: dict[str, str] = {}
+        self.names: dict[str, str] | None = None  # of both, made once for all trees of a block
         self.trees: list[TreeArrays] = []
 
     def read(self) -> list[TreeArrays]:
@@ -104,7 +105,7 @@ class _Nexus:
             self._rest(command)
             self.block = None
         elif kind == "taxlabels":
-            self.taxa = [token.text for token in self._rest(command)]
+            self.taxa, self.names = [token.text for token in self._rest(command)], None
         elif block == "trees" and kind == "translate":
             self._translate(command)
         elif block == "trees" and kind in _TREE_COMMANDS:
@@ -123,11 +124,12 @@ class _Nexus:
             )
         self.block = self._expect(command, "a block's name")
         self._rest(command)
-        self.translated = {}
+        self.translated, self.names = {}, None
 
     def _translate(self, command: Token) -> None:
         """Pairs of a short and a full name, with commas between."""
         pair: list[Token] = []
+        self.names = None
         for token in [*self._rest(command), Token("mark", ",", len(self.text))]:
             if token.kind != "mark":
                 pair.append(token)
@@ -169,8 +171,10 @@ class _Nexus:
         self.trees.append(reader.finish())
 
     def _names(self) -> dict[str, str]:
-        numbers = {str(number): name for number, name in enumerate(self.taxa, 1)}
-        return {**numbers, **{name: name for name in self.taxa}, **self.translated}
+        if self.names is None:
+            numbers = {str(number): name for number, name in enumerate(self.taxa, 1)}
+            self.names = {**numbers, **{name: name for name in self.taxa}, **self.translated}
+        return self.names
 
 
 def _is_mark(token: Token, text: str) -> bool:

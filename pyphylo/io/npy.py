@@ -7,6 +7,7 @@ and the provenance.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,11 @@ def read(path: Path) -> RawMatrix:
     if not _names_models(about):
         raise FileFormatError(f"{str(beside)!r} is damaged: it does not name the models")
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            values = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:
+        # Headers are read by Python's own tokenizer, which raises what it likes.
         raise FileFormatError(f"{str(path)!r} is not a whole NumPy array: {error}") from None
     if values.dtype not in (np.float32, np.float64) or list(values.shape) != about.get("shape"):
         raise FileFormatError(f"{str(path)!r} is not the array that {beside.name!r} describes")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pyphylo._files import atomic_path
 from pyphylo._formats import check_format_version
 from pyphylo.errors import FileFormatError
+from pyphylo.io._archive import read_arrays
 from pyphylo.io.raw import RawMatrix
 
 if TYPE_CHECKING:
@@ -56,11 +56,8 @@ def write(matrix: LabelledMatrix, path: Path) -> None:
 
 def read(path: Path) -> RawMatrix:
     """Read any archive with ``values`` and ``ids``; pyphylo's own say more."""
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise FileFormatError(f"{str(path)!r} is not a whole NumPy archive: {error}") from None
+    with path.open("rb") as handle:
+        arrays = read_arrays(path, handle)
     if "values" not in arrays or not ("ids" in arrays or "id_bytes" in arrays):
         raise FileFormatError(f"{str(path)!r} lacks the arrays 'values' and 'ids'")
     meta = _meta(arrays, path)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyphylo._files import atomic_path
 from pyphylo._formats import check_format_version
 from pyphylo.errors import FileFormatError
+from pyphylo.io._bounded_parquet import read_flat
 from pyphylo.io.raw import RawMatrix
 
 if TYPE_CHECKING:
@@ -42,14 +43,22 @@ def read(path: Path) -> RawMatrix:
     try:
         # Not read_table: a model may be called "model", and columns of one name be two.
         with pq.ParquetFile(str(path)) as handle:
-            table = handle.read()
-    except (pa.ArrowException, OSError) as error:
+            if handle.metadata.num_rows != handle.metadata.num_columns - 1:
+                raise FileFormatError(
+                    f"{str(path)!r}: {handle.metadata.num_rows} rows, but "
+                    f"{handle.metadata.num_columns - 1} columns behind 'model'"
+                )
+        table = read_flat(path, str(path))
+        models = table.column(0).to_pylist() if table.num_columns else []
+    except FileFormatError:
+        raise
+    except Exception as error:
         raise FileFormatError(f"{str(path)!r} is not a whole Parquet file: {error}") from None
     meta = _meta(table.schema.metadata or {}, path)
     names = table.schema.names
     if len(names) < 2 or names[0] != "model":
         raise FileFormatError(f"{str(path)!r}: the first column must be 'model', then one an id")
-    if table.column(0).to_pylist() != names[1:]:
+    if models != names[1:]:
         raise FileFormatError(f"{str(path)!r}: rows and columns must name the same models in order")
     columns = []
     for position, name in enumerate(names[1:], 1):

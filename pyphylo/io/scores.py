@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,9 @@ _UNGUESSED = frozenset({"IFEval", "MATH Lvl 5"})
 _LEAST = 4
 """So many of a leaderboard's columns, beside an average, make a table its own."""
 
-_SHOTS = re.compile(r"\s*(?:\(\d+-shot\))?\s*[⬆️\ufe0f]*\s*")
+_SHOTS = re.compile(r"\(\d+-shot\)$")
+_LONGEST_SHOTS = 20
+_ARROW = "⬆\ufe0f \t\r\n"
 _LINK = re.compile(r"huggingface\.co/([^/\"'?#\s]+/[^/\"'?#\s]+)")
 
 
@@ -161,17 +164,20 @@ def _delimited(path: Path, suffix: str) -> tuple[list[str], list[Row]]:
 
 def _parquet(path: Path) -> tuple[list[str], list[Row]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from pyphylo.io._bounded_parquet import read_flat
 
     data = read_bytes(path, "scores")
     try:
-        table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
+        table = read_flat(path, pa.BufferReader(data))
+        columns = [
+            ["" if value is None else str(value) for value in column.to_pylist()]
+            for column in table.columns
+        ]
+    except FileFormatError:
+        raise
+    except Exception as error:
         raise FileFormatError(f"{str(path)!r} is no Parquet file: {error}") from None
-    columns = [
-        ["" if value is None else str(value) for value in column.to_pylist()]
-        for column in table.columns
-    ]
     rows = [
         (f"{str(path)!r}, row {number}", list(cells))
         for number, cells in enumerate(zip(*columns, strict=True), 1)
@@ -186,7 +192,7 @@ def _from_table(
     unit: str | None,
     targets: Sequence[str] | None,
 ) -> Scores:
-    repeated = {name for name in header if header.count(name) > 1}
+    repeated = {name for name, times in Counter(header).items() if times > 1}
     if repeated:
         raise FileFormatError(f"{str(path)!r}: column {sorted(repeated)[0]!r} occurs twice")
     form = _table_form(header)
@@ -210,8 +216,9 @@ def _table_form(header: Sequence[str]) -> str | None:
 
 def _short(name: str) -> str:
     """A column's name without shots and arrow: ``ARC (25-shot) ⬆️`` is ARC."""
-    match = re.match(r"(.*?)" + _SHOTS.pattern + r"$", name)
-    return match[1] if match else name
+    name = name.rstrip(_ARROW)
+    shots = _SHOTS.search(name[-_LONGEST_SHOTS:])
+    return name[: shots.start() - min(len(name), _LONGEST_SHOTS)].rstrip() if shots else name
 
 
 def _plain_table(

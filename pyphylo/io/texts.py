@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pyphylo._expansion import GZIP_MAGIC, gunzipped
 from pyphylo._files import read_bytes
 from pyphylo._gene_cutting import TextSource, digest_of_texts
 from pyphylo._names import clean_text, did_you_mean
@@ -29,7 +30,6 @@ __all__ = ["UNITS", "read_csv", "read_dataset", "read_json_lines", "read_plain",
 UNITS = ("paragraph", "line", "file")
 """What one text of a plain file is."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -247,9 +247,9 @@ def _from_file(
 
 
 def _decoded(path: str | Path, raw: bytes) -> str:
-    if raw[:2] == _GZIP_MAGIC:
+    if raw[:2] == GZIP_MAGIC:
         try:
-            raw = gzip.decompress(raw)
+            raw = gunzipped(path, io.BytesIO(raw)).read()
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise FileFormatError(f"{str(path)!r} is damaged: {error}") from None
     try:

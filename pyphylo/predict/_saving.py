@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from pyphylo._files import atomic_path, read_bytes
 from pyphylo._formats import check_format_version
 from pyphylo.errors import FileFormatError, InputError
+from pyphylo.io._archive import read_arrays
 from pyphylo.predict._covariates import Covariates
 from pyphylo.predict._ensemble import Average, Vectors
 
@@ -72,7 +72,7 @@ class SavedAsArrays:
         FileFormatError
             The file is not whole, or of another estimator or version.
         """
-        arrays = _archive(path)
+        arrays = read_arrays(path, io.BytesIO(read_bytes(path, "estimator")))
         try:
             meta = json.loads(arrays["meta"].tobytes())
             is_ours = meta["format"] == _FORMAT
@@ -95,15 +95,6 @@ class SavedAsArrays:
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise FileFormatError(f"{str(path)!r} is damaged: {error}") from None
         return found
-
-
-def _archive(path: str | Path) -> dict[str, NDArray[Any]]:
-    data = io.BytesIO(read_bytes(path, "estimator"))
-    try:
-        with np.load(data, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise FileFormatError(f"{str(path)!r} is not a whole NumPy archive: {error}") from None
 
 
 def _packed(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import openai
 
+from pyphylo._secrets import hide_key
 from pyphylo.errors import WorkError
 from pyphylo.sampling._dialect import Dialect
 from pyphylo.sampling._requests import RequestBudget, Usage
 
-__all__ = ["Asker", "Secret", "Server"]
+__all__ = ["LARGEST", "Asker", "Secret", "Server", "limit_answer"]
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _LONGEST_RETRY_AFTER = 900.0
 _BUSY = frozenset({408, 409, 425, 429})
+LARGEST = 64 << 20
+"""Bytes of an answer."""
 _QUOTED = 300
 """Characters of a server's own words in an error."""
 
@@ -44,7 +48,7 @@ class Secret:
 
     def hide(self, text: str) -> str:
         """The text without the key."""
-        return text.replace(self.value, "[key]") if self.value else text
+        return hide_key(text, self.value)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,41 @@ class Server:
     secret: Secret
     timeout: float
     retries: int
+
+
+async def limit_answer(response: Any) -> None:
+    """Hold an answer to `LARGEST` bytes before it is read; a hook of the client.
+
+    Nothing compressed was asked for, and a compressed answer could unpack to anything.
+    """
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise WorkError(f"it answered in the encoding {encoding[:40]!r}, which was not asked for")
+    # Of httpx or its successor, whichever the client is built on: it takes its own streams only.
+    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
+    response.stream = _limited(base)(response.stream)
+
+
+@functools.cache
+def _limited(base: type) -> Any:
+    """A kind of stream that ends in an error where it goes on for too long."""
+
+    class Limited(base):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            left = LARGEST
+            async for part in self._stream:
+                left -= len(part)
+                if left < 0:
+                    raise WorkError(f"its answer is longer than {LARGEST >> 20} MiB")
+                yield part
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    return Limited
 
 
 class Asker:
@@ -125,14 +164,19 @@ class Asker:
     async def _patiently(self, body: Mapping[str, Any]) -> object:
         """One request, made again while the server is busy."""
         tries = 0
+        problem: str
         while True:
             await self._wait()
             self._budget.take()
             try:
                 return await self._send(body)
+            except (ValueError, RecursionError):
+                # It answered, and may bill it: not UTF-8, no JSON, or nested without end.
+                problem = "answered with something that is no JSON"
+                pause = None
             except openai.APITimeoutError:
                 # The server may have done the work, and bill it.
-                problem: str = f"did not answer within {self._server.timeout:g} s"
+                problem = f"did not answer within {self._server.timeout:g} s"
                 pause = None
             except openai.APIConnectionError as error:
                 self._budget.give_back()
@@ -180,14 +224,16 @@ class Asker:
         if choices == () or not isinstance(choices, (list, type(None))):
             raise WorkError(self._about("answered with something that is no completion"))
         self._usage.requests += 1
+        hide = self._server.secret.hide
         usage = getattr(reply, "usage", None)
         counted = [getattr(usage, f"{kind}_tokens", None) for kind in ("prompt", "completion")]
         self._usage.prompt_tokens += _whole(counted[0])
         self._usage.completion_tokens += _whole(counted[1])
         self._usage.uncounted += not all(isinstance(count, int) for count in counted)
         if isinstance(served := getattr(reply, "model", None), str):
+            served = hide(served)
             self._usage.served[served] = self._usage.served.get(served, 0) + 1
-        texts = [text for choice in choices or () if (text := _text(choice)) is not None]
+        texts = [hide(text) for choice in choices or () if (text := _text(choice)) is not None]
         self._usage.unanswered += len(choices or ()) - len(texts)
         return texts
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from pyphylo._secrets import hide
 from pyphylo._version import __version__
 from pyphylo.errors import PyphyloError
 from pyphylo.sampling._hub_cache import HubCacheBound
@@ -115,8 +116,8 @@ def _snapshots(sampler: Sampler) -> tuple[tuple[str, str], ...]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, PyphyloError):
-        return str(error)
-    line = next((line for line in str(error).splitlines() if line.strip()), "")
+        return hide(str(error))
+    line = hide(next((line for line in str(error).splitlines() if line.strip()), ""))
     return f"{type(error).__name__}: {line.strip()[:300]}" if line else type(error).__name__
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyphylo._files import atomic_write_bytes
+from pyphylo.sampling._dialect import ENDPOINTS
 from pyphylo.sampling._requests import Usage
 
 __all__ = ["Journal", "Kept"]
@@ -105,8 +106,24 @@ class Journal:
         """A line as it was written, or None."""
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
-        if not isinstance(row, dict) or row.keys() != _KEYS:
-            return None
-        return row if len(row["completions"]) == self._n_probes else None
+        return row if _is_row(row) and len(row["completions"]) == self._n_probes else None
+
+
+def _is_row(row: Any) -> bool:
+    """Whether it is what `Journal.add` writes: the file may be cut, changed, or someone else's."""
+    if not isinstance(row, dict) or row.keys() != _KEYS:
+        return False
+    texts = (row["completions"], row["keys_refused"])
+    if not all(isinstance(t, list) and all(isinstance(x, str) for x in t) for t in texts):
+        return False
+    if not isinstance(row["gene"], str) or row["endpoint"] not in ENDPOINTS[1:]:
+        return False
+    usage = row["usage"]
+    if not isinstance(usage, dict) or usage.keys() != asdict(Usage()).keys():
+        return False
+    served = usage["served"]
+    counts = [count for name, count in usage.items() if name != "served"]
+    counts += served.values() if isinstance(served, dict) else [None]
+    return all(type(count) is int and 0 <= count < 2**63 for count in counts)

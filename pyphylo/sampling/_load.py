@@ -152,6 +152,7 @@ def load_model(
             dtype=getattr(torch, dtype),
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            weights_only=True,
             **({} if device_map is None else {"device_map": device_map}),
             **location.load_options(),
         )

@@ -25,6 +25,7 @@ __all__ = [
     "WEIGHT_FILES",
     "AdapterLocation",
     "ModelLocation",
+    "check_legacy",
     "digest_file",
     "digest_files",
     "hub_file",
@@ -275,10 +276,54 @@ def _weight_paths(spec: str, folder: Path) -> dict[str, Path]:
         if not isinstance(index, dict) or not all(isinstance(v, str) for v in index.values()):
             raise InputError(f"model folder {spec!r}: {first} has no weight_map")
         for shard in sorted(set(index.values())):
+            if not _is_plain(shard):
+                raise InputError(
+                    f"model folder {spec!r}: {first} names {shard!r}, which is no file in it"
+                )
             if not (folder / shard).is_file():
                 raise InputError(f"model folder {spec!r}: {first} names {shard!r}, which is absent")
             paths[shard] = folder / shard
     return paths
+
+
+def check_legacy(spec: str, location: ModelLocation, *, legacy_weights: bool) -> None:
+    """Refuse weights in torch's older format, which are pickles, unless they are asked for.
+
+    They are then read with torch's weights-only reader, which builds tensors and runs nothing.
+
+    Raises
+    ------
+    InputError
+    """
+    name = None if legacy_weights else _pickled(location)
+    if name is not None:
+        raise InputError(
+            f"model {spec!r} has its weights in {name}, torch's older format, which is a pickle: "
+            "save it as safetensors (save_pretrained does), or have it read by torch's "
+            "weights-only reader, which runs no code in it: legacy_weights=True (--legacy-weights)"
+        )
+
+
+def _pickled(location: ModelLocation) -> str | None:
+    """The file of weights that is a pickle, where one would be read."""
+    adapter = location.adapter
+    if adapter is not None and "adapter_model.bin" in adapter.files:
+        return "adapter_model.bin"
+    if location.gguf_file is not None:
+        return None
+    if location.commit is None:
+        here = {name for name in WEIGHT_FILES if (Path(location.source) / name).is_file()}
+    else:
+        here = set(location.files.intersection(WEIGHT_FILES))
+    first = next((name for name in WEIGHT_FILES if name in here), "")
+    return first if first.startswith("pytorch_model") else None
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it names something inside a folder on any system, whatever is there."""
+    parts = re.split(r"[/\\]", name)
+    bad = any(part in ("", ".", "..") or ":" in part for part in parts)
+    return not bad and name.isprintable() and max(map(len, parts)) < 256
 
 
 def _locate_gguf(spec: str, path: Path) -> ModelLocation:

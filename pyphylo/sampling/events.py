@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
+from pyphylo._secrets import hide
+from pyphylo._terminal import shown
+
 __all__ = [
     "Event",
     "Listener",
@@ -192,7 +195,7 @@ class Reporter:
             "model_failed",
             model=name,
             started=started,
-            reason=" ".join(reason.split()),
+            reason=_line(reason),
             spent=_facts(spent),
         )
 
@@ -201,7 +204,7 @@ class Reporter:
         self._tell(
             "summary",
             ok=not failures,
-            failed={name: " ".join(reason.split()) for name, reason in failures.items()},
+            failed={name: _line(reason) for name, reason in failures.items()},
             seconds=round(time.monotonic() - self._begun, 3),
             tokens=self._tokens,
             spent=_facts(self._spent),
@@ -230,6 +233,10 @@ class Reporter:
     def _pass_on(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+
+def _line(reason: str) -> str:
+    return hide(" ".join(reason.split()))
 
 
 def _facts(spent: Spent | None) -> dict[str, Any] | None:
@@ -274,7 +281,8 @@ class ProgressBar:
         elif self._bar is None:
             return
         elif kind == "model_started":
-            self._bar.set_description(f"{event['index']}/{event['of']} {event['model'][-40:]}")
+            name = shown(event["model"][-40:], "")
+            self._bar.set_description(f"{event['index']}/{event['of']} {name}")
             self._under_way[event["model"]] = 0
             self._move()
         elif kind == "genes":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyphylo.errors import InputError, WorkError
 from pyphylo.genome import Genome
-from pyphylo.sampling._locate import locate_model, resolve_dtype
+from pyphylo.sampling._locate import check_legacy, locate_model, resolve_dtype
 from pyphylo.sampling._prompts import (
     chat_name,
     chat_template,
@@ -125,8 +125,7 @@ class HuggingFaceSampler:
     spec : str
         A folder with config.json and weights, a GGUF file, a hub id
         ``org/name[@revision]``, or an adapter in PEFT's format. Weights in the old
-        ``.bin`` format are read with torch's weights-only reader, which builds tensors
-        and runs nothing.
+        ``.bin`` format need `legacy_weights`.
     device : str
         ``"auto"`` (cuda, then mps, then cpu), a torch device, or ``"spread"``: layers on
         all GPUs, then in the CPU's memory, for models larger than one GPU.
@@ -135,6 +134,9 @@ class HuggingFaceSampler:
         GGUF), ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"float64"``.
     trust_remote_code : bool
         Whether Python code that comes with the model may be run.
+    legacy_weights : bool
+        Whether weights may be in torch's older format, a pickle. They are read with torch's
+        weights-only reader, which builds tensors and runs nothing.
     add_bos : bool, optional
         Put a BOS token in front of every prompt, or none; by default the
         tokenizer does as its own settings say.
@@ -177,6 +179,7 @@ class HuggingFaceSampler:
         device: str = "auto",
         dtype: str = "auto",
         trust_remote_code: bool = False,
+        legacy_weights: bool = False,
         add_bos: bool | None = None,
         chat: str = "none",
         batch_tokens: int | None = None,
@@ -192,6 +195,7 @@ class HuggingFaceSampler:
         self._chat = chat
         self._batch_tokens = batch_tokens
         self._location = locate_model(spec)
+        check_legacy(spec, self._location, legacy_weights=legacy_weights)
         self._identity = ModelIdentity(
             name=name,
             revision=self._location.revision,

@@ -258,13 +258,17 @@ class OpenAISampler:
         async def talk() -> None:
             import openai
 
-            from pyphylo.sampling._ask import Asker
+            from pyphylo.sampling._ask import Asker, limit_answer
 
             async with openai.AsyncOpenAI(
                 api_key=server.secret.value or "none",
                 base_url=server.url,
                 timeout=server.timeout,
                 max_retries=0,
+                default_headers={"Accept-Encoding": "identity"},
+                http_client=openai.DefaultAsyncHttpxClient(
+                    event_hooks={"response": [limit_answer]}
+                ),
             ) as client:
                 asker = Asker(client, server, dialect, self._budget, kept.usage)
                 await self._genes(asker, todo, config, keep)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError, WorkError
 from pyphylo.genome import Genome
-from pyphylo.sampling._locate import ModelLocation, locate_model, resolve_dtype
+from pyphylo.sampling._locate import ModelLocation, check_legacy, locate_model, resolve_dtype
 from pyphylo.sampling._prompts import (
     chat_name,
     chat_template,
@@ -74,6 +74,9 @@ class VLLMSampler:
         may take for weights, keys and values.
     trust_remote_code : bool
         Whether Python code that comes with the model may be run.
+    legacy_weights : bool
+        Whether weights may be in torch's older format, a pickle. They are read with torch's
+        weights-only reader, which builds tensors and runs nothing.
     add_bos : bool, optional
         As `pyphylo.sampling.hf.HuggingFaceSampler` takes it.
     chat : {"none", "template"}
@@ -107,6 +110,7 @@ class VLLMSampler:
         tensor_parallel: int = 1,
         gpu_memory: float = 0.9,
         trust_remote_code: bool = False,
+        legacy_weights: bool = False,
         add_bos: bool | None = None,
         chat: str = "none",
         device: str = "auto",
@@ -132,6 +136,7 @@ class VLLMSampler:
         self._add_bos = add_bos
         self._chat = chat
         self._location = _usable(spec, locate_model(spec))
+        check_legacy(spec, self._location, legacy_weights=legacy_weights)
         self._identity = ModelIdentity(
             name=name,
             revision=self._location.revision,

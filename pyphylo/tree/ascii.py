@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyphylo._terminal import shown
 from pyphylo.errors import InputError
 from pyphylo.tree.tree import Tree
 
@@ -58,9 +59,8 @@ def draw_ascii(tree: Tree, width: int = 30) -> str:
         _draw_node(canvas, node, tree, rows, columns)
     lines = [""] * tree.n_tips
     for tip, name in enumerate(tree.tips):
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
         branches = "".join(canvas[rows[tip]][: columns[tip] + 1])
-        lines[rows[tip]] = f"{branches} {shown}"
+        lines[rows[tip]] = f"{branches} {shown(name, '')}"
     return "\n".join(lines)
 
 

@@ -24,7 +24,8 @@ __all__ = [
 
 _PLAIN_NAME = re.compile(r"(?!<)[A-Za-z0-9.@/+|~^=!$%&*<>?-]+")
 """Names that every reader takes as they are, without quotes; none makes a tree look like XML."""
-NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+"""No digit can be matched in two ways: a long number that is none is told in linear time."""
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<mark>[(),:;])
