@@ -163,8 +163,8 @@ def write_report(source: Any, path: str | os.PathLike[str], **options: Any) -> P
         some ten seconds, nearly all of them to load the package.
     merges : bool, optional
         Ask of each model whether it is a merge of two of its 30 nearest relatives
-        (`find_merge`), where there are alleles: some 0.02 s a model at 32 genes and 0.05 s
-        at 128. By default of up to 200 models.
+        (`find_merge`), where there are alleles: some 0.02 s a model at 128 genes. By
+        default of up to 1,000 models.
     color_by : str, optional
         The column of the metadata whose colours are shown first; by default ``family``.
     model : str, optional
