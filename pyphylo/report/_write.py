@@ -193,7 +193,7 @@ def write_report(source: Any, path: str | os.PathLike[str], **options: Any) -> P
     Notes
     -----
     O(n^2) time and memory beside neighbor joining. The page holds a heat map of at most
-    1,500 cells a side, so it takes about 1 MB at 127 models and 6 MB at 5,000.
+    1,500 cells a side, so it takes 0.2 MB at 127 models and 4 MB at 5,000.
     """
     check_target(Path(path))
     page = report_html(source, **options)
