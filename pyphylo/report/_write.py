@@ -14,7 +14,7 @@ import numpy as np
 
 from pyphylo._files import atomic_write_bytes, check_target
 from pyphylo._version import __version__
-from pyphylo.errors import InputError, PyphyloWarning
+from pyphylo.errors import PyphyloWarning
 from pyphylo.report._columns import columns_of
 from pyphylo.report._inputs import Material, gather
 from pyphylo.report._limits import limits
@@ -22,6 +22,7 @@ from pyphylo.report._merges import UNASKED, merge_tests
 from pyphylo.report._metadata import (
     Rows,
     column_number,
+    headings_of,
     metadata_notes,
     metadata_rows,
     tip_number,
@@ -71,21 +72,25 @@ def report_html(
     if umap:
         check_umap()
     rows = {} if metadata is None else metadata_rows(metadata)
+    if color_by is not None:
+        column_number(color_by, headings_of(rows))
     found = gather(
         source,
         tree=tree,
         distances=distances,
         store=store,
         similarity=similarity,
+        model=model,
+        alleles=bool(merges),
         n_threads=n_threads,
     )
-    if merges and found.table is None:
-        raise InputError("merges are found by alleles: give a store (or an allele table)")
     tips = found.tree.tips
     found.notes.extend(metadata_notes(rows, tips))
     columns = columns_of(rows, tips)
     start = {
-        "column": None if color_by is None else column_number(color_by, columns),
+        "column": None
+        if color_by is None
+        else column_number(color_by, [column["name"] for column in columns]),
         "tip": None if model is None else tip_number(model, tips),
     }
     title = title or f"Family tree of {found.tree.n_tips:,} language models"
