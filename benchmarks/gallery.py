@@ -1,6 +1,7 @@
 """Draw every figure at several sizes, to be looked at: PNG and SVG, with the seconds each takes.
 
     python benchmarks/gallery.py FOLDER [--sizes 16 127 2000] [--only tree_circular ...]
+    python benchmarks/gallery.py docs/images --pages       # the pictures of docs/figures.md
 
 All models are simulated; where PYPHYLO_SHARED_DATA names a folder with published similarities
 (phylolm/math_similarity.csv, models.csv, scores.csv), those stand for size 127.
@@ -214,13 +215,34 @@ def _material(n: int) -> Material:
     return Material(n)
 
 
+def write_pages(folder: Path, n: int = 32) -> None:
+    """Small pictures of `n` models, in 256 colours."""
+    import io
+
+    from PIL import Image
+
+    for name, draw in figures(Material(n)).items():
+        if name in ("tree_plain", "trajectory_map", "sensitivity"):
+            continue
+        buffer = io.BytesIO()
+        draw().savefig(buffer, format="png", dpi=100)
+        small = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        path = folder / f"figure-{name.replace('_', '-')}.png"
+        small.save(path, optimize=True)
+        print(path, f"{path.stat().st_size / 1000:.0f} kB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 127, 2000])
     parser.add_argument("--only", nargs="+", metavar="FIGURE")
+    parser.add_argument("--pages", action="store_true", help="small pictures for the pages")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
+    if chosen.pages:
+        write_pages(chosen.folder)
+        return
     print("| figure | models | drawn, s | saved, s | PNG, kB | SVG, kB | inches |")
     print("|---|---:|---:|---:|---:|---:|---|")
     for n in chosen.sizes:

@@ -170,6 +170,23 @@ def test_axes_are_taken_and_given_back(name):
     assert own.figure is not fig
 
 
+@pytest.mark.parametrize("layout", ["constrained", "tight", None])
+def test_names_stay_beside_their_rows_when_a_layout_engine_moves_axes(layout):
+    fig = Figure(figsize=(12, 7), layout=layout)
+    _, ax = fig.subplots(1, 2)
+    d = data(16)
+    plot.plot_heatmap(d.similarity, order=d.tree, families=d.families, ax=ax, title="A title")
+    fig.draw_without_rendering()
+    names = [text for text in ax.texts if text.get_text() in d.names]
+    assert len(names) == 32
+    rows = [text for text in names if text.get_rotation() == 0]
+    for row, text in enumerate(rows):
+        _, y = text.get_transform().transform(text.get_position())
+        _, middle = ax.transData.transform((0, row))
+        _, next_row = ax.transData.transform((0, row + 1))
+        assert abs(y - middle) < 0.4 * abs(next_row - middle)
+
+
 def test_nothing_is_left_in_pyplot_or_changed_in_the_settings():
     before = json.dumps(dict(mpl.rcParams), default=str)
     for name, draw in itertools.chain(FIGURES.items(), FIGURES.items()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyphylo.plot._drawing import MIN_FONT
 from pyphylo.plot._style import INK, MUTED, FamilyStyle
 from pyphylo.plot._text import fit_text, font, text_width
 from pyphylo.plot._types import Floats
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Transform
 
-__all__ = ["FOOT", "Canvas", "Legend", "new_axes", "support_level"]
+__all__ = ["FOOT", "Canvas", "Legend", "new_axes", "room_for", "support_level"]
 
 _MARGIN = 10.0
 _TITLE = 12.0
@@ -160,8 +161,9 @@ class Canvas:
                 fontproperties=font(_TITLE, bold=True),
                 color=INK,
                 parse_math=False,
-                pad=6 + above,
-                y=1.0,
+                pad=6,
+                # In parts of the axes, as all else: a layout engine may move and scale them yet.
+                y=1 + above / self.height,
             )
 
     def legend(self, legend: Legend, style: FamilyStyle, top: float | None = None) -> None:
@@ -216,6 +218,14 @@ class Canvas:
             y = 0.34 * size if text_width(text, size) <= room else 2.0 * size
             text = fit_text(text, size, self.width, limit=len(text))
             self.text(self.width, y, text, size, ha="right", color=MUTED)
+
+
+def room_for(least: float, size: float) -> float:
+    """Font size of names on given axes with a smaller side of `least` points.
+
+    In a small box long names in a large font would leave no room for what they name.
+    """
+    return float(np.clip(least / 45, MIN_FONT, max(size, MIN_FONT)))
 
 
 def support_level(support: Floats) -> list[str]:

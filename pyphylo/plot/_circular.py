@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, support_level
+from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, room_for, support_level
 from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke, support_size
 from pyphylo.plot._labels import box_corners
 from pyphylo.plot._layout import branch_family, rectangular, scale_bar, tip_order
@@ -27,7 +27,7 @@ _SMALLEST, _LARGEST = 150.0, 560.0
 """Radius of the circle on a figure of its own, in points."""
 
 _WIDEST_NAME = 150.0
-_NAME_SHARE = 0.22
+_NAME_SHARE = 0.25
 """Share of the smaller side of given axes that a name may take before it is cut."""
 
 _NARROWEST = 260.0
@@ -80,7 +80,8 @@ def draw_circular(drawing: Drawing, ax: Axes | None, title: str | None) -> Canva
     r, angle = polar(drawing)
     if ax is None:
         radius = drawing.n_tips * font_size(drawing.n_tips) * _PITCH / (2 * math.pi)
-        ring = _around(drawing, angle, float(np.clip(radius, _SMALLEST, _LARGEST)), _WIDEST_NAME)
+        radius = float(np.clip(radius, _SMALLEST, _LARGEST))
+        ring = _around(drawing, angle, radius, font_size(drawing.n_tips), _WIDEST_NAME)
         width, height = (ring.high - ring.low).tolist()
         width = max(width, _NARROWEST)
         legend = Legend.flow(drawing.style, width, size)
@@ -159,12 +160,12 @@ def arc_path(radius: Floats, start: Floats, stop: Floats, centre: Floats) -> tup
     return vertices[~goes_on], codes[~goes_on]
 
 
-def _around(drawing: Drawing, angle: Floats, radius: float, widest: float) -> _Ring:
+def _around(drawing: Drawing, angle: Floats, radius: float, largest: float, widest: float) -> _Ring:
     """The names at a circle of a radius: every one, or every second, and so on."""
     n = drawing.n_tips
     room = 2 * math.pi * radius
     every = max(1, math.ceil(1.1 * MIN_FONT * n / room))
-    size = float(np.clip(room / n / _PITCH, MIN_FONT, font_size(n)))
+    size = float(np.clip(room / n / _PITCH, MIN_FONT, largest))
     order = tip_order(drawing.walk, n)
     shown = order[: max(len(order) - len(order) % every, 1) : every]
     names = tuple(fit_text(drawing.names[tip], size, widest) for tip in shown.tolist())
@@ -182,15 +183,15 @@ def _inside(drawing: Drawing, angle: Floats, width: float, height: float) -> _Ri
     """The largest circle, nearly, that fits with its names into a box of points."""
     least = min(width, height)
     widest = min(_WIDEST_NAME, _NAME_SHARE * least)
-    radius = 0.5 * least
-    ring = _around(drawing, angle, radius, widest)
+    radius, size = 0.5 * least, room_for(least, font_size(drawing.n_tips))
+    ring = _around(drawing, angle, radius, size, widest)
     for _ in range(8):
         need = ring.high - ring.low
         if (need <= [width + 0.5, height + 0.5]).all():
             break
         over = float((need - [width, height]).max())
         radius = max(radius - 0.5 * over - 0.1, 0.15 * least)
-        ring = _around(drawing, angle, radius, widest)
+        ring = _around(drawing, angle, radius, size, widest)
     return ring
 
 

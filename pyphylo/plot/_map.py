@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyphylo.errors import InputError
-from pyphylo.plot._canvas import Canvas, Legend, new_axes
+from pyphylo.plot._canvas import Canvas, Legend, new_axes, room_for
 from pyphylo.plot._drawing import font_size
 from pyphylo.plot._layout import scale_bar
 from pyphylo.plot._style import INK, MUTED, family_style
@@ -91,8 +91,7 @@ def plot_map(
     flat, stress = map_of(known_distances(distances))
     ids = distances.ids
     style = family_style(ids, families)
-    canvas, legend = map_canvas(style, len(ids), ax, title)
-    size = font_size(len(ids))
+    canvas, legend, size = map_canvas(style, len(ids), ax, title)
     xy, scale = on_page(canvas, flat, size, legend)
     marker = 0.55 * size
     others_dots(canvas, xy, style, marker)
@@ -170,8 +169,8 @@ def map_of(distances: Floats) -> tuple[Floats, float]:
 
 def map_canvas(
     style: FamilyStyle, n: int, ax: Axes | None, title: str | None
-) -> tuple[Canvas, Legend]:
-    """Given axes or ones that suit `n` models, and the legend that fits there."""
+) -> tuple[Canvas, Legend, float]:
+    """Given axes or ones that suit `n` models, the legend that fits there, and names' size."""
     size = float(np.clip(font_size(n) + 0.8, 6.5, 9.0))
     if ax is None:
         # Names need room; where there are none, points need less.
@@ -179,7 +178,8 @@ def map_canvas(
         legend = Legend.flow(style, 500.0 * grown, size)
         ax = new_axes(500.0 * grown, 400.0 * grown + legend.height, title)
     canvas = Canvas(ax)
-    return canvas, Legend.flow(style, canvas.width, size)
+    names = room_for(1.15 * min(canvas.width, canvas.height), font_size(n))
+    return canvas, Legend.flow(style, canvas.width, size), names
 
 
 def on_page(canvas: Canvas, flat: Floats, size: float, legend: Legend) -> tuple[Floats, float]:

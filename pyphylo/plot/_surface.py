@@ -10,7 +10,8 @@ import numpy as np
 from pyphylo.errors import InputError
 from pyphylo.plot._canvas import new_axes
 from pyphylo.plot._style import INK, MUTED
-from pyphylo.plot._text import fit_text, font
+from pyphylo.plot._text import fit_text, font, text_width
+from pyphylo.plot._types import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,7 @@ _WIDTH, _HEIGHT = 380.0, 280.0
 _SIZE = 9.0
 _EDGE = 0.03
 """Of the axes: labels nearer to an edge are left out."""
+_NOTE = "lines: expected error"
 _STRONG = "#D55E00"
 _COLUMNS = ("genes", "probes", "error")
 
@@ -68,7 +70,7 @@ def plot_surface(
     if min(error.shape) < 2 or not np.isfinite(error).all() or (error <= 0).any():
         raise InputError("a surface is a full grid of two genes and two probes or more, errors > 0")
     if ax is None:
-        ax = new_axes(_WIDTH, _HEIGHT, title, left=44, bottom=36, right=14)
+        ax = new_axes(_WIDTH, _HEIGHT, title, left=44, bottom=36, right=14, top=0 if title else 16)
     # Before labels are placed, which takes the lengths of lines as they are drawn.
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -94,15 +96,15 @@ def plot_surface(
         for text in ax.clabel(line, fmt="%g", fontsize=_SIZE - 1, colors=INK, inline_spacing=2):
             text.set_bbox(box)
             text.set_zorder(4)
-    ax.set_xticks(probes, [f"{n:g}" for n in probes], fontproperties=font(_SIZE))
+    ax.set_xticks(probes, _thinned(probes, _width(ax)), fontproperties=font(_SIZE))
     ax.set_yticks(genes, [f"{g:g}" for g in genes], fontproperties=font(_SIZE))
     ax.minorticks_off()
     ax.set_xlabel("probes of each gene", color=INK, fontproperties=font(_SIZE))
     ax.set_ylabel("genes", color=INK, fontproperties=font(_SIZE))
     ax.annotate(
-        "lines: expected error",
-        (1, 0),
-        (0, -33),
+        _NOTE,
+        (1, 1),
+        (0, 6),
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",
@@ -113,8 +115,9 @@ def plot_surface(
     for spine in ax.spines.values():
         spine.set_edgecolor(MUTED)
     if title:
+        room = _width(ax) - text_width(_NOTE, _SIZE - 1) - 2 * _SIZE
         ax.set_title(
-            fit_text(title, 12.0, _width(ax), limit=len(title), bold=True),
+            fit_text(title, 12.0, room, limit=len(title), bold=True),
             loc="left",
             color=INK,
             fontproperties=font(12.0, bold=True),
@@ -129,6 +132,19 @@ def surface_figure(
     """A figure with the surface on it; see `plot_surface`."""
     ax = plot_surface(surface, wanted=wanted, title=title)
     return ax.figure  # type: ignore[return-value]  # made by new_axes, so no subfigure
+
+
+def _thinned(values: Floats, width: float) -> list[str]:
+    """Labels of values on a logarithmic axis of a width in points; "" for those without room."""
+    where = width * np.log(values / values[0]) / np.log(values[-1] / values[0])
+    labels, end = [""] * len(values), -np.inf
+    last = f"{values[-1]:g}"
+    limit = width - text_width(last, _SIZE) / 2 - 4
+    for k, value in enumerate(values[:-1]):
+        half = text_width(f"{value:g}", _SIZE) / 2
+        if where[k] - half >= end and where[k] + half <= limit:
+            labels[k], end = f"{value:g}", float(where[k]) + half + 4
+    return [*labels[:-1], last]
 
 
 def _width(ax: Axes) -> float:

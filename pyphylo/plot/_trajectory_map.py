@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyphylo.plot._canvas import Canvas
-from pyphylo.plot._drawing import font_size
 from pyphylo.plot._map import (
     Names,
     foot,
@@ -90,8 +89,7 @@ def plot_trajectory_map(
     rows = [ids.index(name) for name in run]
     others = [row for row in range(len(ids)) if row not in set(rows)]
     style = family_style([ids[row] for row in others], families)
-    canvas, legend = map_canvas(style, len(ids), ax, title)
-    size = font_size(len(ids))
+    canvas, legend, size = map_canvas(style, len(ids), ax, title)
     xy, scale = on_page(canvas, flat, size, legend)
     marker = 0.55 * size
     others_dots(canvas, xy[others], style, marker)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, support_level
+from pyphylo.plot._canvas import FOOT, Canvas, Legend, new_axes, room_for, support_level
 from pyphylo.plot._drawing import MIN_FONT, Drawing, font_size, line_width, stroke, support_size
 from pyphylo.plot._layout import branch_family, scale_bar
 from pyphylo.plot._spread import GAP, WIDEST_NAME, Spread, first_scale, lay_out, spread
@@ -74,9 +74,8 @@ def _fitted(drawing: Drawing, room: Floats) -> Spread:
     """The tree at the largest scale, nearly, at which it and its names fit into `room` points."""
     plane = lay_out(drawing, float(room[0] / room[1]))
     extent = np.maximum(np.ptp(plane, axis=0), 1e-12)
-    # In a small box long names in a large font would leave no room for the tree.
     least = float(room.min())
-    size = float(np.clip(least / 45, MIN_FONT, font_size(drawing.n_tips)))
+    size = room_for(least, font_size(drawing.n_tips))
     widest = min(WIDEST_NAME, 0.28 * least)
     found = spread(drawing, plane, first_scale(drawing, plane), size, widest)
     for _ in range(6):
