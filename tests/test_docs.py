@@ -81,8 +81,7 @@ def test_what_the_readme_shows_on_the_tutorials_demo(tmp_path, monkeypatch):
     shutil.copytree(demo, tmp_path / "demo")
     monkeypatch.chdir(tmp_path)
     typed = [line for name, line in TYPED if name == "README.md" and "demo/" in line]
-    typed.append("pyphylo report demo")
-    assert len(typed) == 7
+    assert len(typed) == 6
     for line in typed:
         code, found = run(line.partition(" # ")[0])
         assert code == 0, f"$ {line}\n{found}"
