@@ -76,8 +76,14 @@ def matrix_html(matrix: LabelledMatrix) -> str:
 def tree_html(tree: Tree) -> str:
     """The tree as a picture, its scale below it."""
     if tree.n_tips > _DRAWN:
-        return _page(f"{tree!r}: too large to be drawn here; see pyphylo.plot.tree_figure", "")
-    return _page(repr(tree), _tree_picture(tree))
+        return _page(f"{tree!r}: too large to be drawn here; see pyphylo.write_report", "")
+    title = repr(tree)
+    if tree.n_tips > _LABELLED:
+        title += ": too many tips to name them here; see pyphylo.write_report"
+    # A tall picture is scrolled where it stands, so that the cells around it stay in sight.
+    return _page(
+        title, f'<div style="max-height: 45em; overflow: auto">{_tree_picture(tree)}</div>'
+    )
 
 
 def _tree_picture(tree: Tree) -> str:

@@ -152,30 +152,89 @@ def test_completion_scripts_parse(script, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_bash_completes(tmp_path, capsys):
-    pytest.importorskip("shtab", reason="shtab is not installed: pyphylo[completion]")
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
-    main(["completion", "bash"])
-    (tmp_path / "script").write_text(capsys.readouterr().out)
+@pytest.mark.parametrize(
+    ("typed", "ends"),
+    [
+        ("pyphylo distil", "pyphylo distilled"),
+        ("pyphylo genes bu", "pyphylo genes build"),
+        ("pyphylo tree --meta", "pyphylo tree --metadata"),
+        ("pyphylo tree --method bi", "pyphylo tree --method bionj"),
+        ("pyphylo tree dist", "pyphylo tree distances.npz"),
+        ("pyphylo distance sto", "pyphylo distance store/"),
+    ],
+)
+def test_the_tab_key(script, typed, ends, tmp_path):
+    """What the line is after the Tab key was pressed in the shell itself."""
+    shell, text = script
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    (tmp_path / "script").write_text(text, encoding="utf-8")
     (tmp_path / "distances.npz").touch()
-
-    def completed(*words):
-        program = (
-            f"source {shlex.quote(str(tmp_path / 'script'))}\n"
-            f"COMP_WORDS=(pyphylo {shlex.join(words[:-1])} {shlex.quote(words[-1])})\n"
-            f"COMP_CWORD={len(words)}\n"
-            '_shtab_pyphylo 2>/dev/null\nprintf "%s\\n" "${COMPREPLY[@]}"'
-        )
+    (tmp_path / "store").mkdir()
+    if shell == "fish":
+        line = f"source ./script; complete -C {shlex.quote(typed)}"
         done = subprocess.run(
-            ["bash", "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+            ["fish", "-N", "-c", line], capture_output=True, text=True, check=True, cwd=tmp_path
         )
-        return set(done.stdout.split())
+        (found,) = done.stdout.splitlines()
+        assert found.split("\t")[0] == ends.split()[-1]
+        return
+    assert tabbed(shell, typed, tmp_path).rstrip() == ends
 
-    assert completed("tr") == {"tree", "trajectory"}
-    assert "--metadata" in completed("tree", "--me")
-    assert completed("tree", "--method", "b") == {"bionj", "bme"}
-    assert completed("tree", "dist") == {"distances.npz"}
+
+SHELLS = {
+    "bash": (
+        ["bash", "--norc", "--noprofile", "-i"],
+        "source ./script; "
+        "show() { printf '%s' \"$READLINE_LINE\" > line.part; mv line.part line; }; "
+        "bind -x '\"\\C-t\": show'",
+    ),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        'autoload -Uz compinit && compinit -u -D; eval "$(cat script)"; '
+        "show() { print -rn -- $BUFFER > line.part; mv line.part line }; "
+        "zle -N show; bindkey '^T' show; bindkey '^I' complete-word",
+    ),
+}
+"""How to start the shell, and what makes it write its line to a file at Control-T."""
+
+
+def tabbed(shell, typed, folder):
+    """The line of an interactive shell in a terminal."""
+    import os
+    import pty
+    import select
+    import time
+
+    argv, settings = SHELLS[shell]
+    master, slave = pty.openpty()
+    variables = {**os.environ, "TERM": "dumb", "PS1": "> ", "HOME": str(folder)}
+    process = subprocess.Popen(
+        argv,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        cwd=folder,
+        env=variables,
+        start_new_session=True,
+    )
+    os.close(slave)
+    shown, end = b"", time.monotonic() + 60
+    try:
+        os.write(master, f"{settings}; printf '%s' re; echo ady\n".encode())
+        sent = False
+        while not (folder / "line").exists():
+            assert time.monotonic() < end, shown.decode(errors="replace")
+            if select.select([master], [], [], 0.05)[0]:
+                shown += os.read(master, 4096)
+            if not sent and b"> " in shown.partition(b"ready")[2]:  # the prompt after it
+                os.write(master, f"{typed}\t\x14".encode())
+                sent = True
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    return (folder / "line").read_text(encoding="utf-8")
 
 
 def test_without_shtab_the_remedy_is_named(capsys, monkeypatch):

@@ -74,6 +74,20 @@ def test_the_tutorial(tmp_path, monkeypatch):
     check_page("tutorial", as_outline)
 
 
+def test_what_the_readme_shows_on_the_tutorials_demo(tmp_path, monkeypatch):
+    demo = os.environ.get("PYPHYLO_DEMO")
+    if not demo or not Path(demo, "run.json").exists():
+        pytest.skip("PYPHYLO_DEMO names no folder that `pyphylo demo` made")
+    shutil.copytree(demo, tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    typed = [line for name, line in TYPED if name == "README.md" and "demo/" in line]
+    assert len(typed) == 6
+    for line in typed:
+        code, found = run(line.partition(" # ")[0])
+        assert code == 0, f"$ {line}\n{found}"
+        assert "warning" not in found, f"$ {line}\n{found}"
+
+
 def test_the_tutorials_commands_can_be_typed():
     shown = [
         line for kind, text in PAGES["tutorial"] if kind == "console" for line, _ in commands(text)

@@ -155,5 +155,6 @@ def test_large_trees_are_small_or_left_out():
         tree = pp.Tree(map(str, range(n)), [n] * n + [-1], [1.0] * n + [0.0])
         page = tree._repr_html_()
         assert ("<svg" in page) == drawn
+        assert "see pyphylo.write_report" in page
         assert "<text" not in page or page.count("<text") == 1
         assert len(page) < 200_000

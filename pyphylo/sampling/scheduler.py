@@ -301,10 +301,27 @@ def _placed(model: NamedModel, error: PyphyloError) -> PyphyloError:
 
 
 def _joined(errors: Sequence[PyphyloError]) -> PyphyloError:
-    """Several errors as one, each text once."""
-    texts = list(dict.fromkeys(map(str, errors)))
+    """Several errors as one, each reason once, behind all models that it holds for."""
+    models: dict[str, dict[str, None]] = {}
+    for error in errors:
+        model, colon, reason = str(error).partition(": ")
+        if not colon:
+            model, reason = "", model
+        models.setdefault(reason, {})[model] = None
+    texts = [
+        f"{_and(list(named))}: {reason}" if any(named) else reason
+        for reason, named in models.items()
+    ]
     usage = all(isinstance(error, InputError) for error in errors)
     return (InputError if usage else WorkError)("; ".join(texts))
+
+
+def _and(models: Sequence[str]) -> str:
+    """``model 'a'``, ``model 'b'`` as ``models 'a', 'b'``, the first eight of them."""
+    if len(models) == 1 or not all(model.startswith("model ") for model in models):
+        return ", ".join(models)
+    more = f" and {len(models) - 8} more" if len(models) > 8 else ""
+    return f"models {', '.join(model.removeprefix('model ') for model in models[:8])}{more}"
 
 
 def _quiet(count: int) -> bool | None:
