@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -73,6 +72,8 @@ def added_memory(call: Callable[[], object]) -> int:
 def _release_freed_memory() -> None:
     """Hand freed memory back to the system, or calls could reuse it without being noticed."""
     gc.collect()
+    if sys.platform == "win32":
+        return  # it is handed back there without being asked
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(0)
@@ -93,5 +94,11 @@ def _highest_resident() -> int:
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
