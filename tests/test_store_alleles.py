@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pyphylo as pp
-from pyphylo._shard_seal import sealed
 from pyphylo import _reference
+from pyphylo._shard_seal import sealed
 from pyphylo.cli import main
 from pyphylo.sampling.base import ModelIdentity, Population, SamplingConfig
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pyphylo._files import naming
 from pyphylo._names import clean_text
 from pyphylo._storage import storage_at
 from pyphylo.errors import FileFormatError, InputError
@@ -42,7 +43,7 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
         # Looked at, not read twice: it may be a pipe.
-        with Path(path).open("rb") as raw:
+        with naming(path), Path(path).open("rb") as raw:
             zipped = raw.peek(2)[:2] == _GZIP_MAGIC
             lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if zipped else raw
             for number, line in enumerate(lines, 1):

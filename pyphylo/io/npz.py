@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +48,25 @@ def write(matrix: LabelledMatrix, path: Path) -> None:
     atomic_path(path, fill)
 
 
+# zipfile takes what a changed byte asks for at its word: encryption, an unknown method.
+_DAMAGED = (
+    ValueError,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+)
+
+
 def read(path: Path) -> RawMatrix:
     """Read any archive with ``values`` and ``ids``; pyphylo's own say more."""
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except _DAMAGED as error:
         raise FileFormatError(f"{str(path)!r} is not a whole NumPy archive: {error}") from None
     if "values" not in arrays or not ("ids" in arrays or "id_bytes" in arrays):
         raise FileFormatError(f"{str(path)!r} lacks the arrays 'values' and 'ids'")
