@@ -141,7 +141,7 @@ def api_faults() -> dict[str, object]:
     return {
         "connection cut before the answer": (0, {}, b""),
         "connection cut in the answer": (200, {"content-length": "4000"}, half),
-        "half a JSON": (200, {}, half),
+        "half a JSON": (200, {"content-type": "application/json"}, half),
         "500": (500, {}, {"error": {"message": "oops"}}),
         "503 as a page": (503, {}, b"<html>busy</html>"),
     }
@@ -169,7 +169,8 @@ def check_api_fault(world: World, answer: object, at: int, *, stays: bool) -> st
         ]  # fmt: skip
         done = world.zygote.run(argv, world.root)
         assert "Traceback" not in done.err, done
-        assert done.code in ((1,) if stays else (0, 1)), done
+        assert done.code == (1 if stays else 0), done
+        assert not stays or server.url in done.err, done
         shards = files_below(world.root / "asked" / "shards")
         server.faults.clear()
         asked = len(server.requests)
