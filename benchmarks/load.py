@@ -219,10 +219,12 @@ def newick(path: str) -> None:
 
 
 @step
-def draw(path: str, target: str) -> None:
+def draw(path: str, target: str, layout: str) -> None:
     """Draw a tree."""
-    figure = pp.Tree.read(path).plot()
-    figure.savefig(target)
+    from pyphylo.plot import plot_tree, save_figure
+
+    axes = plot_tree(pp.Tree.read(path), layout=layout)
+    save_figure(axes.figure, Path(target).with_suffix(""), formats="svg")
     print(f"{Path(target).stat().st_size / 2**20:.1f} MiB")
 
 
@@ -231,7 +233,8 @@ def run_tree(args: argparse.Namespace, folder: Path) -> None:
     measured("matrix", folder / "d.npy", args.tips)
     measured("tree", folder / "d.npy", "-o", folder / "t.nwk", "--no-pictures")
     measured("newick", folder / "t.nwk")
-    measured("draw", folder / "t.nwk", folder / "t.svg")
+    for layout in ("rectangular", "unrooted"):
+        measured("draw", folder / "t.nwk", folder / "t.svg", layout)
 
 
 def run_report(args: argparse.Namespace, folder: Path) -> None:
