@@ -4,27 +4,48 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyphylo._names import close_names
-from pyphylo.errors import InputError
+from pyphylo.errors import InputError, PyphyloError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_path", "atomic_write_bytes", "check_target", "close_paths", "read_bytes"]
+__all__ = [
+    "atomic_path",
+    "atomic_write_bytes",
+    "check_target",
+    "close_paths",
+    "naming",
+    "read_bytes",
+]
 
 _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 """What a folder's fsync says when the rename may not last; others mean that it knows no fsync."""
 
 
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let errors of reading and writing say which file it was: those of open files do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or isinstance(error, PyphyloError):
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, reason, str(path)) from error
+
+
 def read_bytes(path: str | Path, what: str) -> bytes:
     """The bytes of a file that the caller named; `what` says what it should be."""
     try:
-        return Path(path).read_bytes()
+        with naming(path):
+            return Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{what} file {str(path)!r} does not exist{close_paths(path)}") from None
     except IsADirectoryError:
@@ -82,17 +103,14 @@ def atomic_path(
     target = check_target(path, follow=follow)
     part, held = _take_part(target)
     try:
-        write(part)
-        if durable:
-            with part.open("rb+") as handle:
-                os.fsync(handle.fileno())
-        part.replace(target)
-    except BaseException as error:
+        with naming(path):
+            write(part)
+            if durable:
+                with part.open("rb+") as handle:
+                    os.fsync(handle.fileno())
+            part.replace(target)
+    except BaseException:
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            # Libraries that write streams do not know which file it is.
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise OSError(error.errno, reason, str(path)) from error
         raise
     finally:
         if held is not None:
@@ -159,9 +177,10 @@ def _sync_folder(folder: Path) -> None:
     except OSError:
         return
     try:
-        os.fsync(handle)
+        with naming(folder):
+            os.fsync(handle)
     except OSError as error:
         if error.errno in _LOST:
-            raise OSError(error.errno, os.strerror(error.errno), str(folder)) from None
+            raise
     finally:
         os.close(handle)

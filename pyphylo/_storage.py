@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pyphylo._files import atomic_write_bytes, read_bytes
+from pyphylo._files import atomic_write_bytes, naming, read_bytes
 from pyphylo._shard_seal import SEAL_BYTES, footer_bytes
 from pyphylo.errors import InputError, WorkError
 
@@ -129,7 +129,7 @@ class Storage(Protocol):
         ...
 
     def held_still(self) -> AbstractContextManager[None]:
-        """Take a folder's names for the same from the first look on, where a look is dear."""
+        """Take a folder's names for the same from the first look on."""
         ...
 
 
@@ -179,6 +179,7 @@ class LocalStorage:
 
     def __init__(self, folder: Path) -> None:
         self.place = folder
+        self._held: dict[str, list[str]] | None = None
 
     @property
     def address(self) -> str:
@@ -206,11 +207,15 @@ class LocalStorage:
 
     def names(self, folder: str = "") -> list[str]:
         """Names in a folder, sorted; none where it is absent."""
+        if self._held is not None and folder in self._held:
+            return self._held[folder]
         try:
-            with os.scandir(self.place / folder) as entries:
-                return sorted(entry.name for entry in entries)
+            names = sorted(os.listdir(self.place / folder))  # noqa: PTH208
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            names = []
+        if self._held is not None:
+            self._held[folder] = names
+        return names
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
         """Size, time of change in nanoseconds and inode of each Parquet file."""
@@ -231,7 +236,10 @@ class LocalStorage:
 
     def sources(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """The files' bytes."""
-        return ((name, (self.place / name).read_bytes()) for name in names)
+        for name in names:
+            with naming(self.place / name):
+                data = (self.place / name).read_bytes()
+            yield name, data
 
     def footers(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """The files' ends."""
@@ -293,14 +301,19 @@ class LocalStorage:
                 f"{_LOCK_SECONDS} s: if there is none, delete {str(lock)!r}"
             ) from None
 
-    def held_still(self) -> AbstractContextManager[None]:
-        """A look costs little here."""
-        return nullcontext()
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Look at each folder once."""
+        self._held = {}
+        try:
+            yield
+        finally:
+            self._held = None
 
 
 def _end(path: Path) -> bytes:
     """The end of a Parquet file: its footer with the seal before it, or more."""
-    with path.open("rb") as handle:
+    with naming(path), path.open("rb") as handle:
         size = handle.seek(0, os.SEEK_END)
         length = min(size, _END_BYTES)
         while True:

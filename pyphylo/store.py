@@ -19,20 +19,19 @@ Nothing in a store depends on when, where or in what order its shards were made.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyphylo._files import close_paths
-from pyphylo._formats import check_format_version
+from pyphylo._manifest import manifest_bytes, read_manifest
 from pyphylo._populations import format_version, population_rows
 from pyphylo._shard_files import (
-    FORMAT,
-    VERSIONS,
     Shard,
     ShardNote,
     json_bytes,
@@ -100,7 +99,6 @@ class SampleStore:
 
     @classmethod
     def _open(cls, storage: Storage, path: str | Path) -> SampleStore:
-        where = str(storage.full("manifest.json"))
         if not storage.has_file("manifest.json"):
             if storage.kind() != "folder":
                 raise InputError(f"store {str(path)!r} does not exist{close_paths(path)}")
@@ -108,21 +106,15 @@ class SampleStore:
                 f"folder {str(path)!r} is not a pyphylo store: it has no manifest.json"
             )
         data = storage.read("manifest.json", "manifest")
-        try:
-            manifest = json.loads(data)
-        except (ValueError, RecursionError):
-            manifest = None
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise FileFormatError(f"{where!r} is not the manifest of a pyphylo store")
-        check_format_version(f"store {str(path)!r}", manifest.get("version"), VERSIONS)
+        digest, config = read_manifest(data, storage.full("manifest.json"))
         genome = Genome._from_jsonl(
             storage.read("genome.jsonl", "genome"), str(storage.full("genome.jsonl"))
         )
-        if genome.digest != manifest.get("genome"):
+        if genome.digest != digest:
             raise FileFormatError(
                 f"store {str(path)!r}: genome.jsonl was changed after the store was made"
             )
-        return cls(storage.place, genome, _checked_config(manifest.get("sampling"), where))
+        return cls(storage.place, genome, config)
 
     @classmethod
     def open_or_create(
@@ -155,13 +147,8 @@ class SampleStore:
         begun = not storage.put("genome.jsonl", data, replace=False)
         if begun and not storage.has_file("manifest.json"):
             storage.put("genome.jsonl", data)  # of a run that was killed here
-        manifest = {
-            "format": FORMAT,
-            "version": format_version(config),
-            "genome": genome.digest,
-            "sampling": dict(config),
-        }
-        storage.put("manifest.json", json_bytes(manifest), replace=False)
+        manifest = manifest_bytes(genome.digest, config)
+        storage.put("manifest.json", manifest, replace=False)
 
     def _check_same(self, genome: Genome, config: Mapping[str, Any]) -> None:
         if genome.digest != self.genome.digest:
@@ -196,7 +183,12 @@ class SampleStore:
     def _files(self, start: str = "") -> list[str]:
         """Shard files whose names begin so, sorted."""
         names = self._storage.names("shards")
-        return [name for name in names if name.startswith(start) and name.endswith(".parquet")]
+        found = islice(names, bisect_left(names, start), None)
+        return [
+            name
+            for name in takewhile(lambda name: name.startswith(start), found)
+            if name.endswith(".parquet")
+        ]
 
     def _footers(self, files: Sequence[str]) -> Iterator[tuple[str, ShardNote]]:
         """What the footers of shards say."""
@@ -224,7 +216,7 @@ class SampleStore:
 
     @contextmanager
     def looked_through(self) -> Iterator[None]:
-        """Ask for many models: at an address all are looked up at once, and not again within."""
+        """Ask for many models: folders are listed once; at an address all are looked up at once."""
         with self._storage.held_still():
             if not self._storage.locks:
                 self._shards()
@@ -449,16 +441,6 @@ class SampleStore:
                 f"the rule strips {list(rule.strip)!r}, but the store's probes end {chars} "
                 f"characters after {list(_SAMPLED_STRIP)!r}: alleles could come out too short"
             )
-
-
-def _checked_config(config: Any, where: str) -> dict[str, Any]:
-    """The configuration in a manifest, which may be anyone's."""
-    if not isinstance(config, dict) or not isinstance(config.get("mode"), str):
-        raise FileFormatError(f"{where!r} says nothing of how the store was sampled")
-    chars = config.get("chars")
-    if chars is not None and (type(chars) is not int or chars < 1):
-        raise FileFormatError(f"{where!r}: chars is {chars!r}, no number of characters")
-    return config
 
 
 def check_store_folder(path: str | Path) -> None:

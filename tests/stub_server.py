@@ -105,11 +105,18 @@ def serving(stub: Stub) -> Iterator[Stub]:
             data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
             kind = "text/html" if isinstance(reply, bytes) else "application/json"
             try:
+                if status == 0:  # no answer at all
+                    self.close_connection = True
+                    return
+                promised = headers.get("content-length", str(len(data)))
+                self.close_connection = promised != str(len(data))  # cut short
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(data)))
+                if "content-type" not in headers:
+                    self.send_header("content-type", kind)
+                if "content-length" not in headers:
+                    self.send_header("content-length", promised)
                 self.end_headers()
                 self.wfile.write(data)
             except ConnectionError:

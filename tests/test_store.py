@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import pyphylo as pp
+from pyphylo._files import atomic_path
+from pyphylo._names import clean_text
+from pyphylo._shard_seal import SEAL_BYTES, footer_bytes, is_whole
+from pyphylo.io import _spool, completions
+from pyphylo.io._spool import Spool
 from pyphylo.io.completions import import_completions
 from pyphylo.sampling.base import ModelIdentity, Population, SamplingConfig
 
@@ -165,6 +177,103 @@ def test_rules_that_ask_too_much(tmp_path):
         pp.AlleleTable.from_store(store, pp.AlleleRule(strip=["\t"]))
     colab = pp.AlleleTable.from_store(store, pp.AlleleRule("colab"))
     assert "\n\nab" in colab.to_frame()["allele"].tolist()
+
+
+def test_a_shard_of_before_seals_is_read(tmp_path):
+    """Its metadata do not speak of a seal; those that do must have one."""
+    store = make_store(tmp_path / "s")
+    path = store.write(identity(), POPULATION)
+    expected = store.read("m")
+    footer = footer_bytes(path.read_bytes())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -footer - SEAL_BYTES] + whole[-footer:])
+    with pytest.raises(pp.FileFormatError, match="not those that were written"):
+        store.read("m")
+    table = pq.read_table(path)
+    note = json.loads(table.schema.metadata[b"pyphylo"])
+    del note["seal"]
+    pq.write_table(table.replace_schema_metadata({"pyphylo": json.dumps(note)}), path)
+    assert store.read("m") == expected
+    assert store.models == ("m",)
+    manifest = tmp_path / "s" / "manifest.json"
+    old = json.loads(manifest.read_text())
+    del old["digest"]
+    manifest.write_text(json.dumps(old))
+    assert pp.SampleStore.open(tmp_path / "s").models == ("m",)
+
+
+def test_any_parquet_reader_reads_a_sealed_shard(tmp_path):
+    path = make_store(tmp_path / "s").write(identity(), POPULATION)
+    assert is_whole(path.read_bytes())
+    assert pq.read_table(path)["completion"].to_pylist() == ["ab", " \ufffdc", "", "\n\nabcd"]
+    assert pd.read_parquet(path)["gene"].tolist() == [0, 0, 1, 1]
+
+
+def test_a_damaged_shard_is_taken_for_absent_and_told_once(tmp_path):
+    store = make_store(tmp_path / "s")
+    path = store.write(identity(), POPULATION)
+    path.write_bytes(path.read_bytes()[:-9] + b"x" + path.read_bytes()[-8:])
+    with pytest.warns(pp.PyphyloWarning, match=path.name):
+        assert not store.has(identity())
+    assert not store.has(identity())
+    assert store.keep(identity(), POPULATION)
+    assert store.has(identity())
+
+
+def test_two_writers_of_one_file_have_a_temporary_file_each(tmp_path):
+    target = tmp_path / "f"
+    parts = []
+
+    def inner(part):
+        parts.append(part)
+        part.write_bytes(b"inner")
+
+    def outer(part):
+        parts.append(part)
+        part.write_bytes(b"outer")
+        atomic_path(target, inner)
+        assert target.read_bytes() == b"inner"
+
+    (tmp_path / "f.part").write_bytes(b"left by a dead process, and longer than what is written")
+    atomic_path(target, outer)
+    assert target.read_bytes() == b"outer"
+    assert len(set(parts)) == 2
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4), st.integers(0, 3), st.text(st.characters(codec=None), max_size=9)
+        ),
+        max_size=60,
+    ),
+    st.integers(1, 20),
+)
+def test_rows_come_back_by_model_in_their_order(rows, held):
+    with pytest.MonkeyPatch.context() as patch, Spool(Path(tempfile.gettempdir())) as spool:
+        patch.setattr(_spool, "_ROWS", held)
+        for row in rows:
+            spool.add(*row)
+        for model in range(6):
+            mine = [(gene, clean_text(text)) for each, gene, text in rows if each == model]
+            genes, texts = spool.rows(model)
+            assert list(zip(genes.tolist(), texts.to_pylist(), strict=True)) == mine
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.text(max_size=9)), max_size=40))
+def test_a_digest_is_of_genes_then_lengths_and_texts(rows):
+    genes, texts = [list(column) for column in zip(*rows, strict=True)] or [[], []]
+    state = hashlib.sha256(np.array(genes, np.int32).tobytes())
+    for text in texts:
+        state.update(len(text.encode()).to_bytes(8, "little") + text.encode())
+    table = pa.table(
+        {"gene": pa.array(genes, pa.int32()), "completion": pa.array(texts, pa.string())}
+    )
+    assert completions._digest(table) == f"sha256:{state.hexdigest()}"
+    assert completions._digest(table.slice(len(rows) // 2)) != f"sha256:{state.hexdigest()}" or (
+        len(rows) < 2
+    )
 
 
 # -- completions ---------------------------------------------------------------------

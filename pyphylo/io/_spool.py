@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pyphylo._files import naming
 from pyphylo._names import clean_text
 
 __all__ = ["Spool", "scratch_folder"]
@@ -42,6 +43,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._file = tempfile.SpooledTemporaryFile(_FILE_FROM, dir=str(folder))  # noqa: SIM115
         self._end = 0
         self._last = array("q")
@@ -82,7 +84,11 @@ class Spool:
         texts : pyarrow.ChunkedArray of string
         """
         self._put_aside()
-        place = self._last[model] if model < len(self._last) else -1
+        with naming(self._folder):
+            return self._joined(self._last[model] if model < len(self._last) else -1)
+
+    def _joined(self, place: int) -> tuple[NDArray[np.int32], Any]:
+        """The segments of a model, of which the last is at a place."""
         genes, texts = [], []
         while place >= 0:
             self._file.seek(place)
@@ -120,8 +126,9 @@ class Spool:
             )
             self._last[model] = self._end
             self._end += _HEADER.size + 4 * (2 * (stop - start) + 1) + last - first
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(b"".join(parts))
+        with naming(self._folder):
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(b"".join(parts))
         self._begin()
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pyphylo._expansion import GZIP_MAGIC, gunzipped
-from pyphylo._files import close_paths
+from pyphylo._files import close_paths, naming
 from pyphylo._names import clean_text, did_you_mean
 from pyphylo._storage import storage_at
 from pyphylo.errors import FileFormatError, InputError
@@ -43,7 +43,7 @@ def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
         # Looked at, not read twice: it may be a pipe.
-        with Path(path).open("rb") as raw:
+        with naming(path), Path(path).open("rb") as raw:
             zipped = raw.peek(2)[:2] == GZIP_MAGIC
             lines: Iterable[bytes] = gunzipped(path, raw) if zipped else raw
             for number, line in enumerate(lines, 1):

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyphylo._files import close_paths
+from pyphylo._files import close_paths, naming
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.io.raw import RawMatrix
 
@@ -50,7 +50,8 @@ def read_matrix(path: str | Path, kind: str, *, strict: bool = False) -> RawMatr
     if not Path(path).exists():
         raise InputError(f"matrix file {str(path)!r} does not exist{close_paths(path)}")
     read: Callable[..., RawMatrix] = import_module(MATRIX_SUFFIXES[suffix]).read
-    raw = read(Path(path), **_options(path, suffix, strict))
+    with naming(path):
+        raw = read(Path(path), **_options(path, suffix, strict))
     if not isinstance(raw.provenance, dict):
         raise FileFormatError(f"{str(path)!r}: its provenance is no JSON object")
     if raw.kind is not None and raw.kind != kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import random
 import re
 import time
@@ -188,6 +189,10 @@ class Asker:
                     raise
                 problem = self._said(error)
                 pause = _retry_after(error)
+            except json.JSONDecodeError as error:
+                # Cut off on its way, by a proxy say; the work was done, and may be billed.
+                problem = f"answered with half a JSON ({error})"
+                pause = None
             if tries == self._server.retries:
                 raise WorkError(self._about(f"{problem}, {tries + 1} times"))
             if pause is not None and pause > _LONGEST_RETRY_AFTER:

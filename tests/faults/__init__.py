@@ -1,0 +1,1 @@
+"""Commands that are killed, starved and lied to; see `python -m tests.faults --help`."""
