@@ -108,7 +108,8 @@ def serving(stub: Stub) -> Iterator[Stub]:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("content-type", kind)
+                if "content-type" not in headers:
+                    self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
