@@ -490,7 +490,7 @@ def test_no_reader_is_upset_by_changed_files():
     pytest.importorskip("openai")
     folder = Path(__file__).parent / "fuzz"
     done = subprocess.run(
-        [sys.executable, str(folder), "--together", "--seconds", "0.4"],
+        [sys.executable, str(folder), "--together", "--seconds", "0.25"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._terminal import shown
 from pyphylo.cli._common import (
     Outcome,
     add_json,
@@ -138,17 +139,19 @@ def _text(found: AdmixtureGraph, n_residuals: int) -> str:
         for row in zip(*(steps[name].tolist() for name in
                          ("edges", "score", "kept", "p", "target")), strict=True)
     ]  # fmt: skip
+    lines = [shown(line, "") for line in lines]
     lines.append(aligned(["edges", "score", "p", "kept", "mixture"], rows))
     worst = found.worst
+    models = shown(", ".join(worst.models), "")
     lines.append(
-        f"worst of {found.n_residuals} f3 and f4: {worst.statistic}({', '.join(worst.models)}) "
+        f"worst of {found.n_residuals} f3 and f4: {worst.statistic}({models}) "
         f"{worst.observed:.4f}, fitted {worst.fitted:.4f}, z = {worst.z:.1f}"
     )
-    shown = found.residuals.head(n_residuals)
-    if len(shown):
+    largest = found.residuals.head(n_residuals)
+    if len(largest):
         rows = [
             [f"{row.a} + {row.b}", f"{row.observed:.4f}", f"{row.fitted:.4f}", f"{row.z:.1f}"]
-            for row in shown.itertuples()
+            for row in largest.itertuples()
         ]
         lines.append(aligned(["pair", "f2", "fitted", "z"], rows))
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._terminal import shown
 from pyphylo.cli._common import Outcome
 from pyphylo.cli._f_options import add_f_options, candidates_of, f_table, records
 from pyphylo.cli._model import finite
@@ -79,7 +80,7 @@ def _text(found: SharedDrift) -> str:
         )  # fmt: skip
     header = ["model", "shared", "se", "p", "cosine", "se", "less: z", "p", "by cosine: z", "p"]
     table = aligned(header, rows)
-    return f"{found.outcome}: {found.reason}\nover {found.genes} genes:\n{table}"
+    return f"{found.outcome}: {shown(found.reason, '')}\nover {found.genes} genes:\n{table}"
 
 
 def _data(found: SharedDrift) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._terminal import shown
 from pyphylo.cli._common import Outcome, add_json, existing_parent, genome_at, positive, whole
 from pyphylo.cli._gene_selection import add_select
 from pyphylo.errors import InputError
@@ -160,8 +162,8 @@ def _sources(args: argparse.Namespace) -> list[TextSource]:
 
 def _show(args: argparse.Namespace) -> Outcome:
     genome = genome_at(args.genome)
-    width = max(map(len, genome.genes))
-    lines = [f"{gene:{width}}  {prompt!r}" for gene, prompt in genome]
+    width = max(len(shown(gene, "")) for gene in genome.genes)
+    lines = [f"{shown(gene, ''):{width}}  {prompt!r}" for gene, prompt in genome]
     data = {
         "digest": genome.digest,
         "genes": [{"gene": gene, "prompt": prompt} for gene, prompt in genome],
@@ -210,11 +212,22 @@ def _info(args: argparse.Namespace) -> Outcome:
 
 
 def _source_lines(provenance: Any) -> list[str]:
-    return [
-        f"  {source['genes']} from {source['name']} ({source['texts']} texts, "
-        f"{source['usable']} usable, sha256 {source['sha256'][:12]})"
-        for source in provenance.get("sources", [])
+    """A line a source; the file may be anyone's, so none for what is not of that form."""
+    sources = provenance.get("sources", [])
+    if not isinstance(sources, list):
+        return []
+    keys = ("genes", "name", "texts", "usable", "sha256")
+    told = [
+        [shown(str(source[key]), "") for key in keys] for source in sources if _has(source, keys)
     ]
+    return [
+        f"  {genes} from {name} ({texts} texts, {usable} usable, sha256 {digest[:12]})"
+        for genes, name, texts, usable, digest in told
+    ]
+
+
+def _has(source: Any, keys: Sequence[str]) -> bool:
+    return isinstance(source, dict) and all(key in source for key in keys)
 
 
 def _diversity_lines(diversity: dict[str, Any] | None) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._terminal import shown
 from pyphylo.cli._common import Outcome, positive, whole
 from pyphylo.cli._f_options import add_f_options, candidates_of, f_table, records
 from pyphylo.cli._model import finite
@@ -80,13 +81,14 @@ def _text(found: Merge, n_pairs: int) -> str:
             f"{fit.arithmetic_residual:.4f}; from the nearer parent {fit.to_parents:.4f}"
         )
         lines.append(f"of its own: {fit.own:.2f} +- {fit.own_se:.2f} ({fit.kind})")
-    shown = found.pairs.head(n_pairs)
+    lines = [shown(line, "") for line in lines]
+    top = found.pairs.head(n_pairs)
     rows = [
         [f"{row.a} + {row.b}", f"{row.estimate:.5f}", f"{row.se:.5f}", f"{row.z:.2f}",
          f"{row.p_adjusted:.3g}", f"{row.distance:.5f}"]
-        for row in shown.itertuples()
+        for row in top.itertuples()
     ]  # fmt: skip
-    lines.append(f"{len(shown)} of {len(found.pairs)} pairs, over {found.genes} genes:")
+    lines.append(f"{len(top)} of {len(found.pairs)} pairs, over {found.genes} genes:")
     lines.append(aligned(["pair", "f3", "se", "z", "p", "distance"], rows))
     return "\n".join(lines)
 

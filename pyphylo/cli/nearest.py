@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._terminal import shown
 from pyphylo.cli._common import Outcome, whole
 from pyphylo.cli._model import add_model_options, finite, rule_of, table_with_model
 from pyphylo.cli._tables import aligned
@@ -56,9 +57,11 @@ def _run(args: argparse.Namespace) -> Outcome:
             for row in rows
         ],
     }
-    shown = [[row[0], *(f"{value:.4f}" for value in row[1:])] for row in rows]
-    title = f"{len(rows)} of {len(table.models) - 1} models, by their distance to {name}:"
-    return Outcome(f"{title}\n{aligned(['model', *_COLUMNS], shown)}", data)
+    cells = [[row[0], *(f"{value:.4f}" for value in row[1:])] for row in rows]
+    title = (
+        f"{len(rows)} of {len(table.models) - 1} models, by their distance to {shown(name, '')}:"
+    )
+    return Outcome(f"{title}\n{aligned(['model', *_COLUMNS], cells)}", data)
 
 
 def _rows(found: Relatives) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from pyphylo._terminal import shown
 from pyphylo.cli._common import Outcome, existing_parent, whole
 from pyphylo.cli._model import (
     add_model_options,
@@ -153,6 +154,7 @@ def _text(placed: Placement, data: dict[str, Any]) -> str:
         )
     if "as_before" in data:
         lines.append("where it was" if data["as_before"] else "not where it was")
+    lines = [shown(line, "") for line in lines]
     rows = [
         [
             _side(placed.original, candidate.node),

@@ -344,13 +344,21 @@ def _add_task(found: Results, task: str, values: Any, data: Mapping[str, Any]) -
 def _metrics(values: Any) -> dict[str, float]:
     """The numbers of a task that are no errors of others."""
     return {
-        str(key): float(value)
+        str(key): _as_float(value)
         for key, value in values.items()
         if isinstance(value, (int, float))
         and not isinstance(value, bool)
         and "_stderr" not in str(key)
         and str(key) not in ("sample_len", "samples")
     }
+
+
+def _as_float(value: float) -> float:
+    """The number; infinite where it is a whole one that no float holds."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _metric(values: Any, metric: str) -> float | None:
@@ -366,7 +374,9 @@ def _metric(values: Any, metric: str) -> float | None:
 
 
 def _add_mean(found: Results, benchmark: str, values: Iterable[Any], metric: str) -> None:
-    numbers = [float(value) if isinstance(value, (int, float)) else math.nan for value in values]
+    numbers = [
+        _as_float(value) if isinstance(value, (int, float)) else math.nan for value in values
+    ]
     if all(map(math.isfinite, numbers)):
         found.scores[benchmark] = sum(numbers) / len(numbers)
     else:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyphylo._files import read_bytes
-from pyphylo._names import did_you_mean
+from pyphylo._names import clean_text, did_you_mean
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.io.eval_results import is_results, parse_results, read_json
 
@@ -372,7 +372,9 @@ def _empty(
 def _frame(found: list[tuple[str, str, float, str]]) -> pd.DataFrame:
     import pandas as pd
 
-    frame: pd.DataFrame = pd.DataFrame(found, columns=["name", "benchmark", "score", "source"])
+    # JSON can hold half a surrogate pair, Parquet and pandas' strings cannot.
+    rows = [(clean_text(name), clean_text(what), score, at) for name, what, score, at in found]
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=["name", "benchmark", "score", "source"])
     frame["score"] = frame["score"].astype(float)
     return frame
 

@@ -199,5 +199,6 @@ def _member(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
         fields = fields.replace(b"'" + named + b"'", b"'" + rng.choice(_DTYPES) + b"'")
     else:
         body = blind(rng, body, others)
+    fields = fields[: 1 << 15]
     fields += b" " * (-(len(fields) + 11) % 64)
     return b"\x93NUMPY\x01\x00" + (len(fields) + 1).to_bytes(2, "little") + fields + b"\n" + body

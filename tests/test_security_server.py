@@ -1,0 +1,71 @@
+"""Answers of a server that are too long, packed, or nonsense."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+import pyphylo as pp
+from pyphylo.sampling.base import SamplingConfig
+from pyphylo.sampling.registry import create_sampler
+
+pytest.importorskip("openai", reason="needs the package openai (pip install 'pyphylo[openai]')")
+
+from stub_server import Stub, serving
+
+from pyphylo.sampling import _ask
+
+GENOME = pp.Genome(["g"], ["One two"])
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(_ask, "_FIRST_PAUSE", 0.01)
+
+
+def sampled(answer, times=10**9, **options):
+    """What a model says whose server gives an answer so often, and is as it should be then."""
+    left = [times]
+
+    def fault(server, request):
+        left[0] -= 1
+        return answer if left[0] >= 0 else None
+
+    with serving(Stub([fault])) as server:
+        settings = {"endpoint": "completions", "retries": 2} | options
+        sampler = create_sampler("openai", "m", "m", base_url=server.url, **settings)
+        population = sampler.sample(GENOME, SamplingConfig(n_probes=2))
+        return population.completions, len(server.requests)
+
+
+NONSENSE = [b'{"choices": [{"te', b"\xff\xfe{", b"[" * 100_000, b"9" * 5000, b""]
+
+
+@pytest.mark.parametrize("body", NONSENSE, ids=["half", "no UTF-8", "deep", "long", "empty"])
+def test_an_answer_that_is_no_json_is_asked_for_again(body):
+    as_json = {"content-type": "application/json"}
+    completions, asked = sampled((200, as_json, body), times=2)
+    assert (len(completions[0]), asked) == (2, 3)
+    with pytest.raises(pp.WorkError, match=r"'m'.*answered with something that is no"):
+        sampled((200, as_json, body))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x"])
+def test_an_answer_that_is_packed_is_not_unpacked(encoding):
+    bomb = gzip.compress(b" " * 10_000_000)
+    with pytest.raises(pp.WorkError, match="in the encoding"):
+        sampled((200, {"content-encoding": encoding}, bomb), retries=0)
+
+
+def test_an_answer_without_end_is_given_up(monkeypatch):
+    monkeypatch.setattr(_ask, "LARGEST", 1 << 20)
+    text = json.dumps({"choices": [{"text": "x" * (1 << 20)}]}).encode()
+    with pytest.raises(pp.WorkError, match="longer than 1 MiB"):
+        sampled((200, {}, text), retries=0)
+    with pytest.raises(pp.WorkError, match="longer than 1 MiB"):
+        sampled((500, {}, text), retries=0)
