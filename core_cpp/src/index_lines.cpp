@@ -3,6 +3,8 @@
 #include <array>
 #include <cmath>
 
+#include "phylo/kernels.hpp"
+
 namespace phylo {
 
 namespace {
@@ -85,7 +87,7 @@ std::span<const LineKernels> line_kernels() noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
     static const std::array known{kernels_of<Portable>("portable"), kernels_of<Avx2>("avx2"),
                                   kernels_of<Avx512>("avx512")};
-    static const std::size_t usable = [] {
+    static const std::size_t usable = []() -> std::size_t {
         __builtin_cpu_init();
         if (__builtin_cpu_supports("avx2") == 0) {
             return 1;
@@ -99,6 +101,16 @@ std::span<const LineKernels> line_kernels() noexcept {
     static const std::array known{kernels_of<Portable>("portable")};
     return known;
 #endif
+}
+
+const LineKernels& chosen_line_kernels() {
+    const std::span<const LineKernels> usable = line_kernels();
+    const std::string_view wanted = kernels().name;
+    const bool is_best = wanted == usable_kernels().back()->name;
+    if (is_best || wanted.starts_with("avx512")) {
+        return usable.back();
+    }
+    return usable[wanted.starts_with("avx") ? 1 : 0];
 }
 
 }  // namespace phylo

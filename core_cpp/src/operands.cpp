@@ -355,7 +355,7 @@ class Packer {
                 // Only models after this one: each pair once.
                 operands_.turns[work.turn++] = turn(place.next, place.end);
             } else if (work.run.rows) {
-                operands_.turns[work.turn] = turn(lists_.begins[index(rare)], place.end);
+                operands_.turns[work.turn] = turn(lists_.begins[rare], place.end);
                 operands_.turn_values[work.turn++] = own;
             }
         }
@@ -419,7 +419,10 @@ Panels::Panels(std::int64_t models, std::int64_t groups, Arithmetic arithmetic)
     : panel_bytes_(groups * (arithmetic == Arithmetic::frequency ? 2 : 1) * kGroupBytes),
       lane_bytes_(arithmetic == Arithmetic::frequency ? 8 : 4) {
     const std::int64_t tiles = (models + kTileColumns - 1) / kTileColumns;
-    bytes_ = Buffer<std::uint8_t>(tiles * (kTileColumns / kPanelModels) * panel_bytes_);
+    // Without groups too there is memory that models' lanes can point into.
+    const std::int64_t lanes = lane_bytes_ * kPanelModels;
+    bytes_ = Buffer<std::uint8_t>(
+        std::max(lanes, tiles * (kTileColumns / kPanelModels) * panel_bytes_));
 }
 
 void Panels::clear(std::int64_t model, std::int64_t first_group, std::int64_t end_group) noexcept {
