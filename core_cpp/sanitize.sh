@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The core's own tests, and the Python tests of its bindings, watched: free of reports, or this fails.
 #
-#   core_cpp/sanitize.sh asan|ubsan|tsan            both suites under one sanitizer of g++
+#   core_cpp/sanitize.sh asan|ubsan|tsan|asan-ubsan both suites under sanitizers of g++
 #   core_cpp/sanitize.sh valgrind                   the core's tests under memcheck
 #   core_cpp/sanitize.sh tidy                       clang-tidy over all of core_cpp
 #   CXX=clang++ core_cpp/sanitize.sh fuzz [SECONDS] libFuzzer on each target, 600 s by default
@@ -10,7 +10,7 @@
 # Needs what README.md's test command installs, doctest, and the tool that is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?asan, ubsan, tsan, valgrind, tidy, fuzz or aarch64}
+what=${1:?asan, ubsan, asan-ubsan, tsan, valgrind, tidy, fuzz or aarch64}
 build=build/$what
 
 # Tests that call the core: its tables, kernels and readers.
@@ -21,10 +21,7 @@ bindings=(tests/test_alleles.py tests/test_hybrid_cells.py tests/test_similarity
 threaded=(tests/test_similarity_kernels.py tests/test_resampling.py tests/test_placement.py)
 
 # A copy of the package whose core is the watched one, first on the path.
-watched_package() {
-  cmake -S . -B "$build" -DPYPHYLO_BUILD_PYTHON=ON -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" \
-    -DPython_EXECUTABLE="$(command -v python)" >"$build/python.log"
-  cmake --build "$build" --target _core
+copy_package() {
   rm -rf "$build/python"
   mkdir -p "$build/python"
   cp -R pyphylo "$build/python/pyphylo"
@@ -42,15 +39,16 @@ watched_pytest() {
 }
 
 case $what in
-  asan | ubsan | tsan)
-    cmake --preset "$what"
+  asan | ubsan | asan-ubsan | tsan)
+    cmake --preset "$what" -DPYPHYLO_BUILD_PYTHON=ON \
+      -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v python)"
     cmake --build --preset "$what"
     ctest --preset "$what"
-    watched_package
-    export OMP_NUM_THREADS=2 NUMBA_CACHE_DIR="$PWD/$build/numba" HYPOTHESIS_MAX_EXAMPLES=20
+    copy_package
+    export OMP_NUM_THREADS=2 NUMBA_CACHE_DIR="$PWD/$build/numba"
     case $what in
       # Python itself leaves memory to the system when it ends.
-      asan) ASAN_OPTIONS=detect_leaks=0 watched_pytest libasan.so "${bindings[@]}" "${@:2}" ;;
+      asan | asan-ubsan) ASAN_OPTIONS=detect_leaks=0 watched_pytest libasan.so "${bindings[@]}" "${@:2}" ;;
       ubsan) UBSAN_OPTIONS=print_stacktrace=1 watched_pytest libubsan.so "${bindings[@]}" "${@:2}" ;;
       tsan)
         TSAN_OPTIONS="suppressions=$PWD/core_cpp/tsan.supp ignore_noninstrumented_modules=1" \
@@ -75,7 +73,7 @@ case $what in
     cmake --build --preset fuzz
     for target in table_file tables texts; do
       mkdir -p "$build/corpus/$target"
-      "$build/fuzz_$target" -max_total_time="${2:-600}" -timeout=10 -rss_limit_mb=2048 \
+      "$build/fuzz_$target" -max_total_time="${2:-600}" -timeout=60 -rss_limit_mb=2048 \
         -malloc_limit_mb=64 -print_final_stats=1 "$build/corpus/$target" "core_cpp/fuzz/corpus/$target"
     done
     ;;
