@@ -274,7 +274,7 @@ void for_all_pairs(const AlleleTable& table, const F2Terms& terms, int threads,
                   .cells = cells,
                   .kernel = kernel,
                   .terms = terms,
-                  .lines = line_kernels().back()};
+                  .lines = chosen_line_kernels()};
     const auto sink = make_sink(run);
     using Sink = std::remove_const_t<decltype(sink)>;
     using Held = typename Sink::Held;

@@ -71,7 +71,7 @@ void sort_run(std::span<Row> rows, std::vector<Row>& scratch) {
     }
     scratch.resize(std::max(scratch.size(), rows.size()));
     const std::int32_t largest = std::ranges::max_element(rows, {}, &Row::key)->key;
-    const int key_bits = std::bit_width(static_cast<std::uint32_t>(largest));
+    const auto key_bits = static_cast<int>(std::bit_width(static_cast<std::uint32_t>(largest)));
     const std::span<Row> space = std::span(scratch).first(rows.size());
     if (rows.size() > kLongRun) {
         radix_sort<kWideDigit>(rows, space, key_bits);

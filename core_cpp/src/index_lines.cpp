@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cpu_features.hpp"
+#include "phylo/kernels.hpp"
 
 namespace phylo {
 
@@ -87,7 +88,7 @@ std::span<const LineKernels> line_kernels() noexcept {
 #if defined(__x86_64__)
     static const std::array known{kernels_of<Portable>("portable"), kernels_of<Avx2>("avx2"),
                                   kernels_of<Avx512>("avx512")};
-    static const std::size_t usable = [] {
+    static const std::size_t usable = []() -> std::size_t {
         const CpuFeatures has = cpu_features();
         if (!has.avx2) {
             return 1;
@@ -99,6 +100,16 @@ std::span<const LineKernels> line_kernels() noexcept {
     static const std::array known{kernels_of<Portable>("portable")};
     return known;
 #endif
+}
+
+const LineKernels& chosen_line_kernels() {
+    const std::span<const LineKernels> usable = line_kernels();
+    const std::string_view wanted = kernels().name;
+    const bool is_best = wanted == usable_kernels().back()->name;
+    if (is_best || wanted.starts_with("avx512")) {
+        return usable.back();
+    }
+    return usable[wanted.starts_with("avx") ? 1 : 0];
 }
 
 }  // namespace phylo

@@ -40,4 +40,7 @@ struct LineKernels {
 /// Those that this processor can run, best last.
 [[nodiscard]] std::span<const LineKernels> line_kernels() noexcept;
 
+/// The best of them, or the best no newer than what PYPHYLO_ISA asks for (see cpu_dispatch).
+[[nodiscard]] const LineKernels& chosen_line_kernels();
+
 }  // namespace phylo

@@ -194,7 +194,7 @@ void genetic_distance(const AlleleTable& table, const Pairs& pairs, Index index,
                               .cells = cells,
                               .kernel = kernel,
                               .pairs = pairs,
-                              .lines = line_kernels().back(),
+                              .lines = chosen_line_kernels(),
                               .scale = scale,
                               .condensed = condensed};
         run_tiles<kRoot>(all, threads, out, stop);

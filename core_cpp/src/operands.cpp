@@ -6,6 +6,7 @@
 #include <string>
 #include <type_traits>
 
+#include "fetch_line.hpp"
 #include "phylo/errors.hpp"
 
 namespace phylo {
@@ -275,10 +276,10 @@ class Packer {
                      std::int64_t m) const noexcept {
         if (m < run.end) {
             const std::int64_t e = next[index(m - run.begin)];
-            __builtin_prefetch(table_.columns.data() + e);
-            __builtin_prefetch(table_.columns.data() + e + 16);
-            __builtin_prefetch(table_.counts.data() + e);
-            __builtin_prefetch(table_.counts.data() + e + 16);
+            fetch_line(table_.columns.data() + e);
+            fetch_line(table_.columns.data() + e, 1);
+            fetch_line(table_.counts.data() + e);
+            fetch_line(table_.counts.data() + e, 1);
         }
     }
 
@@ -355,7 +356,7 @@ class Packer {
                 // Only models after this one: each pair once.
                 operands_.turns[work.turn++] = turn(place.next, place.end);
             } else if (work.run.rows) {
-                operands_.turns[work.turn] = turn(lists_.begins[index(rare)], place.end);
+                operands_.turns[work.turn] = turn(lists_.begins[rare], place.end);
                 operands_.turn_values[work.turn++] = own;
             }
         }
@@ -419,7 +420,10 @@ Panels::Panels(std::int64_t models, std::int64_t groups, Arithmetic arithmetic)
     : panel_bytes_(groups * (arithmetic == Arithmetic::frequency ? 2 : 1) * kGroupBytes),
       lane_bytes_(arithmetic == Arithmetic::frequency ? 8 : 4) {
     const std::int64_t tiles = (models + kTileColumns - 1) / kTileColumns;
-    bytes_ = Buffer<std::uint8_t>(tiles * (kTileColumns / kPanelModels) * panel_bytes_);
+    // Without groups too there is memory that models' lanes can point into.
+    const std::int64_t lanes = lane_bytes_ * kPanelModels;
+    bytes_ =
+        Buffer<std::uint8_t>(std::max(lanes, tiles * (kTileColumns / kPanelModels) * panel_bytes_));
 }
 
 void Panels::clear(std::int64_t model, std::int64_t first_group, std::int64_t end_group) noexcept {

@@ -46,7 +46,6 @@ constexpr std::int64_t kStripBytes = std::int64_t{256} * 1024;
 /// Blocks of columns from which on they alone keep threads busy; with fewer, rows are split.
 constexpr std::int64_t kManyBlocks = 64;
 constexpr std::int64_t kRowsATask = 4 * kTileColumns;
-constexpr std::size_t kMixed = std::numeric_limits<std::size_t>::max();
 
 std::int64_t pairs_of(std::int64_t models) noexcept { return models * (models - 1) / 2; }
 

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "fetch_line.hpp"
 #include "operands.hpp"
 #include "row_output.hpp"
 
@@ -228,12 +229,12 @@ class Engine final : public PackedComparison::Strips {
 
     /// Asks for a turn's list. Lists lie anywhere, and are too short for processors to foresee.
     void fetch(const Turn& turn) const noexcept {
-        constexpr std::ptrdiff_t line = 64 / sizeof(P);
         const P* list = operands_.postings.data() + turn.begin;
-        __builtin_prefetch(list);
-        __builtin_prefetch(list + line);  // needed or not: few lists have more than two lines
-        for (const P* at = list + 2 * line; at < list + turn.groups * kPostingGroup; at += line) {
-            __builtin_prefetch(at);
+        fetch_line(list);
+        fetch_line(list, 1);  // needed or not: few lists have more than two lines
+        const std::size_t bytes = sizeof(P) * kPostingGroup * static_cast<std::size_t>(turn.groups);
+        for (std::size_t line = 2; line * kLineBytes < bytes; ++line) {
+            fetch_line(list, line);
         }
     }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "fetch_line.hpp"
 #include "phylo/similarity_plan.hpp"
 
 namespace phylo {
@@ -89,10 +90,10 @@ class RunScanner {
     void fetch_model(std::int64_t m) const noexcept {
         if (m < run_.end) {
             const std::int64_t e = next_[index(m - run_.begin)];
-            __builtin_prefetch(table_.columns.data() + e);
-            __builtin_prefetch(table_.columns.data() + e + 16);
-            __builtin_prefetch(table_.counts.data() + e);
-            __builtin_prefetch(table_.counts.data() + e + 16);
+            fetch_line(table_.columns.data() + e);
+            fetch_line(table_.columns.data() + e, 1);
+            fetch_line(table_.counts.data() + e);
+            fetch_line(table_.counts.data() + e, 1);
         }
     }
 

@@ -64,7 +64,7 @@ struct Panels {
 
 template <class Count, class Multiply>
 void check_product(Multiply&& multiply, int largest) {
-    for (const std::size_t groups : {0, 1, 2, 37, 200}) {
+    for (const std::size_t groups : {0U, 1U, 2U, 37U, 200U}) {
         const Panels<Count> panels(groups, largest, static_cast<unsigned>(groups));
         std::vector<std::int32_t> sums(kRows * kColumns, 7);
         multiply(panels.tile(sums, true, largest));
@@ -149,7 +149,7 @@ TEST_CASE("identities and distances have the same bits in every instruction set"
         set->distances(D.data(), n, 1e-10);
         std::vector<float> narrowed(D.size());
         set->narrow(D.data(), n, narrowed.data());
-        for (const std::size_t from : {0, 1, 7, 16, 4990}) {  // aligned to a cache line or not
+        for (const std::size_t from : {0U, 1U, 7U, 16U, 4990U}) {  // aligned to a cache line or not
             std::vector<float> streamed(D.size() - from);
             set->stream(D.data() + from, n - static_cast<std::int64_t>(from), streamed.data());
             CHECK(std::memcmp(streamed.data(), narrowed.data() + from,

@@ -75,7 +75,9 @@ AlleleTable random_table(int models, int genes, int alleles, int kinds, std::int
             if (missing > 0 && random() % missing == 0) {
                 continue;
             }
-            std::int64_t left = varying ? 2 + random() % n : n;
+            std::int64_t left =
+                varying ? 2 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n))
+                        : n;
             for (int k = 0; k < kinds && left > 0; ++k) {
                 const auto below = 1 + random() % static_cast<unsigned>(alleles);
                 const std::int64_t count = k + 1 == kinds ? left : std::min(left, 1 + n / kinds);

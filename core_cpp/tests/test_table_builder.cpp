@@ -18,7 +18,7 @@ namespace {
 /// Texts whose first bytes, lengths and ends all occur with each other.
 std::vector<std::string> awkward_texts() {
     std::vector<std::string> texts = {""};
-    for (const std::size_t length : {1, 7, 8, 9, 14, 15, 16, 17, 40}) {
+    for (const std::size_t length : {1U, 7U, 8U, 9U, 14U, 15U, 16U, 17U, 40U}) {
         for (const char last : {'\0', 'a', 'b'}) {
             texts.push_back(std::string(length - 1, 'a') + last);
         }

@@ -14,20 +14,21 @@ namespace {
 template <class Count>
 void multiply_panel(const std::uint8_t* left, const std::uint8_t* right, std::int64_t groups,
                     std::int32_t* sums, bool add) {
-    constexpr int columns = 4 / sizeof(Count);
-    std::int32_t sum[kPanelModels] = {};
+    constexpr std::size_t columns = 4 / sizeof(Count);
+    constexpr std::size_t models = kPanelModels;
+    std::int32_t sum[models] = {};
     for (std::int64_t g = 0; g < groups; ++g) {
         Count own[columns];
         std::memcpy(own, left + g * kGroupBytes, sizeof own);
-        Count others[kPanelModels * columns];
+        Count others[models * columns];
         std::memcpy(others, right + g * kGroupBytes, sizeof others);
-        for (int m = 0; m < kPanelModels; ++m) {
-            for (int c = 0; c < columns; ++c) {
+        for (std::size_t m = 0; m < models; ++m) {
+            for (std::size_t c = 0; c < columns; ++c) {
                 sum[m] += std::int32_t{own[c]} * others[m * columns + c];
             }
         }
     }
-    for (int m = 0; m < kPanelModels; ++m) {
+    for (std::size_t m = 0; m < models; ++m) {
         sums[m] = add ? sums[m] + sum[m] : sum[m];
     }
 }

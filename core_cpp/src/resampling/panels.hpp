@@ -27,10 +27,12 @@ class Panels {
     static constexpr std::int64_t kGroup = kPanelModels * kColumns;
 
     Panels() = default;
-    /// Rows are rounded up to whole tiles.
+    /// Rows are rounded up to whole tiles. Without groups too there is memory that rows can point
+    /// into.
     Panels(std::int64_t rows, std::int64_t groups)
         : groups_(groups),
-          values_((rows + kTileColumns - 1) / kTileColumns * kTileColumns * groups * kColumns) {
+          values_(std::max(kGroup, (rows + kTileColumns - 1) / kTileColumns * kTileColumns *
+                                       groups * kColumns)) {
         std::fill_n(values_.data(), values_.size(), Value{0});
     }
     [[nodiscard]] static std::int64_t groups_for(std::int64_t columns) noexcept {
