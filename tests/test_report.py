@@ -197,7 +197,7 @@ def test_dates_are_a_ramp_that_shows_what_was_written():
 
 def test_telling_alleles_are_those_that_others_lack():
     with pytest.warns(pp.PyphyloWarning, match="needs 8 genes"):
-        data = payload_of(report_html(table()))
+        data = payload_of(report_html(table(), merges=False))
     assert sorted(data["names"]) == ["a1", "a2", "b1", "b2"]
     i = data["names"].index("a1")
     (_, allele, own, mean, beside), *_ = data["alleles"]["rows"][i]
@@ -302,6 +302,29 @@ def test_umap_keeps_groups_together():
     assert "umap" not in payload_of(report_html(distances(4), umap=True))["map"]
 
 
+def test_umap_is_drawn_unasked_only_where_it_is_installed_and_works(monkeypatch):
+    where = "pyphylo.report._umap"
+    monkeypatch.setattr(f"{where}.find_spec", lambda name: None)
+    assert "umap" not in payload_of(report_html(distances(6)))["map"]
+    monkeypatch.setattr(f"{where}.find_spec", lambda name: object())
+    monkeypatch.setattr(f"{where}.neighbourhood_map", lambda values: np.zeros((len(values), 2)))
+    assert "umap" in payload_of(report_html(distances(6)))["map"]
+    assert "umap" not in payload_of(report_html(distances(6), umap=False))["map"]
+    monkeypatch.setattr(f"{where}._UNASKED", 5)
+    assert "umap" not in payload_of(report_html(distances(6)))["map"]
+
+    def broken(values):
+        raise ImportError("no module named umap.umap_")
+
+    monkeypatch.setattr(f"{where}._UNASKED", 10)
+    monkeypatch.setattr(f"{where}.neighbourhood_map", broken)
+    with pytest.warns(pp.PyphyloWarning, match="the installed package umap fails"):
+        data = payload_of(report_html(distances(6)))
+    assert "umap" not in data["map"]
+    with pytest.raises(ImportError):
+        report_html(distances(6), umap=True)
+
+
 def test_umap_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr("pyphylo.report._umap.find_spec", lambda name: None)
     with pytest.raises(pp.InputError, match="umap-learn"):
@@ -359,7 +382,7 @@ def test_tree_and_matrix_that_disagree_show_what_both_have():
 
 def test_metadata_of_unknown_models_are_named():
     D = distances(4)
-    with pytest.warns(pp.PyphyloWarning, match="1 models of the metadata are not in the tree"):
+    with pytest.warns(pp.PyphyloWarning, match="1 model of the metadata is not in the tree"):
         report_html(D, metadata={"model-1": {"family": "f"}, "stranger": {"family": "f"}})
     with pytest.warns(pp.PyphyloWarning, match="name none of these models"):
         report_html(D, metadata={"stranger": {"family": "f"}})
@@ -402,6 +425,7 @@ def test_command(tmp_path, capsys):
         (["--tree", "none.nwk"], "none.nwk"),
         (["--metadata", "none.csv"], "does not exist"),
         (["--store", "nowhere"], "nowhere"),
+        (["--merges"], "merges are found by alleles: give a store"),
         (["-o", "no/where/r.html"], "folder does not exist"),
     ],
 )

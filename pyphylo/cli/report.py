@@ -21,7 +21,8 @@ def add_parser(commands: Any, name: str) -> None:
         "the heat map, a map of the models, and a card of each model with its nearest relatives.",
         epilog="examples:\n"
         "  pyphylo report family\n"
-        "  pyphylo report distances.npz --metadata models.csv --scores scores.csv -o report.html",
+        "  pyphylo report distances.npz --metadata models.csv --scores scores.csv -o report.html\n"
+        "  pyphylo report store --metadata models.csv --color-by license --model org/name --merges",
     )
     parser.add_argument(
         "source",
@@ -43,8 +44,8 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument(
         "--metadata",
         metavar="CSV",
-        help="columns model and any to colour by; base_model declares parents (default: DIR's "
-        "metadata.csv, if there is one)",
+        help="columns model and any to colour by; base_model declares parents, run and step "
+        "training runs (default: DIR's metadata.csv, if there is one)",
     )
     parser.add_argument(
         "--scores", metavar="FILE", help="benchmark scores, to show beside what distances predict"
@@ -53,8 +54,24 @@ def add_parser(commands: Any, name: str) -> None:
         "--unit", choices=("fraction", "percent"), help="of a CSV's scores (default fraction)"
     )
     parser.add_argument(
-        "--umap", action="store_true", help="add a map by UMAP (pip install 'pyphylo[umap]')"
+        "--umap",
+        action=argparse.BooleanOptionalAction,
+        help="a second map, by UMAP (default: where umap-learn is installed, pip install "
+        "'pyphylo[umap]'; some ten seconds)",
     )
+    parser.add_argument(
+        "--merges",
+        action=argparse.BooleanOptionalAction,
+        help="ask of each model whether it is a merge of two of its relatives, where there is a "
+        "store (default: of up to 200 models; some 0.05 s a model at 128 genes)",
+    )
+    parser.add_argument(
+        "--color-by",
+        "--colour-by",
+        metavar="COLUMN",
+        help="column of the metadata to colour by at first (default family)",
+    )
+    parser.add_argument("--model", metavar="NAME", help="the model whose card is open at first")
     parser.add_argument("--title", metavar="TEXT", help="what stands at the top")
     add_threads(parser)
     add_json(parser)
@@ -85,6 +102,9 @@ def _run(args: argparse.Namespace) -> Outcome:
         similarity=args.similarity,
         title=args.title,
         umap=args.umap,
+        merges=args.merges,
+        color_by=args.color_by,
+        model=args.model,
         n_threads=args.threads,
     )
     size = target.stat().st_size

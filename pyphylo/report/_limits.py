@@ -13,7 +13,7 @@ from pyphylo.report._numbers import packed
 if TYPE_CHECKING:
     from pyphylo.report._inputs import Material
 
-__all__ = ["limits"]
+__all__ = ["limits", "shown_estimator"]
 
 _MOST = 2000
 """Most models of which intervals are computed: some ten seconds at 128 genes."""
@@ -43,7 +43,7 @@ def limits(found: Material, index: NDArray[np.int64]) -> dict[str, str]:
     table, names = found.table, found.tree.tips
     if table is None or len(names) > _MOST:
         return {}
-    estimator = _estimator(found)
+    estimator = shown_estimator(found)
     if estimator is None:
         found.notes.append(
             "No intervals are shown: the distances are not those of the alleles in the store."
@@ -63,7 +63,7 @@ def limits(found: Material, index: NDArray[np.int64]) -> dict[str, str]:
     }
 
 
-def _estimator(found: Material) -> str | None:
+def shown_estimator(found: Material) -> str | None:
     """The estimator by which the first two models of the table have the distance shown."""
     from pyphylo.distance import nei_distance
 

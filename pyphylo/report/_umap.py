@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyphylo.errors import InputError
 
-__all__ = ["check_umap", "neighbourhood_map"]
+if TYPE_CHECKING:
+    from pyphylo.report._inputs import Material
+
+__all__ = ["check_umap", "map_if_wanted", "neighbourhood_map"]
 
 _LEAST = 5
 """Fewest models of which there are neighbourhoods to speak of."""
+
+
+_UNASKED = 5000
+"""Most models that are laid out without being asked for: some ten seconds."""
+
+
+def map_if_wanted(found: Material, wanted: bool | None) -> NDArray[np.float64] | None:
+    """The map where it is asked for, or nobody has decided and umap-learn is installed.
+
+    Who has not asked for it gets the page also where the package does not work: a note says so.
+    """
+    if wanted:
+        return neighbourhood_map(found.distances.values)
+    if wanted is not None or find_spec("umap") is None or found.tree.n_tips > _UNASKED:
+        return None
+    try:
+        return neighbourhood_map(found.distances.values)
+    except (ImportError, AttributeError) as error:
+        found.notes.append(f"There is no map by UMAP: the installed package umap fails ({error}).")
+        return None
 
 
 def check_umap() -> None:

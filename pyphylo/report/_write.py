@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
@@ -16,12 +18,20 @@ from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.report._columns import columns_of
 from pyphylo.report._inputs import Material, gather
 from pyphylo.report._limits import limits
+from pyphylo.report._merges import UNASKED, merge_tests
+from pyphylo.report._metadata import (
+    Rows,
+    column_number,
+    metadata_notes,
+    metadata_rows,
+    tip_number,
+)
 from pyphylo.report._numbers import classical_scaling, heat_map, nearest, packed, rounded
 from pyphylo.report._page import assemble
-from pyphylo.report._umap import check_umap, neighbourhood_map
-
-if TYPE_CHECKING:
-    import pandas as pd
+from pyphylo.report._parents import parents
+from pyphylo.report._runs import runs_shown
+from pyphylo.report._scores import scores_shown
+from pyphylo.report._umap import check_umap, map_if_wanted
 
 __all__ = ["report_html", "write_report"]
 
@@ -37,13 +47,11 @@ _DAYLIGHT = 800
 _WORDS = 1000
 """Most models of which completions are looked up."""
 
-_PROPOSE = 2000
-"""Most models of which parents are proposed."""
+_Options = ParamSpec("_Options")
 
 
-def write_report(
+def report_html(
     source: Any,
-    path: str | os.PathLike[str],
     *,
     tree: Any = None,
     distances: Any = None,
@@ -53,9 +61,72 @@ def write_report(
     unit: str | None = None,
     similarity: bool = False,
     title: str | None = None,
-    umap: bool = False,
+    umap: bool | None = None,
+    merges: bool | None = None,
+    color_by: str | None = None,
+    model: str | None = None,
     n_threads: int = 0,
-) -> Path:
+) -> str:
+    """The page that `write_report` writes, as text; what it takes and raises is described there."""
+    if umap:
+        check_umap()
+    rows = {} if metadata is None else metadata_rows(metadata)
+    found = gather(
+        source,
+        tree=tree,
+        distances=distances,
+        store=store,
+        similarity=similarity,
+        n_threads=n_threads,
+    )
+    if merges and found.table is None:
+        raise InputError("merges are found by alleles: give a store (or an allele table)")
+    tips = found.tree.tips
+    found.notes.extend(metadata_notes(rows, tips))
+    columns = columns_of(rows, tips)
+    start = {
+        "column": None if color_by is None else column_number(color_by, columns),
+        "tip": None if model is None else tip_number(model, tips),
+    }
+    title = title or f"Family tree of {found.tree.n_tips:,} language models"
+    payload = _payload(found, title) | {"columns": columns, "start": start}
+    if found.table is not None:
+        _add_alleles(payload, found, rows, merges)
+    if any("base_model" in row for row in rows.values()):
+        payload["parents"] = parents(found, rows)
+    if runs := runs_shown(found, rows):
+        payload["runs"] = runs
+    if (places := map_if_wanted(found, umap)) is not None:
+        payload["map"]["umap"] = packed(places.astype(np.float32))
+    if scores is not None:
+        payload["scores"] = scores_shown(found, scores, rows, unit)
+    for note in found.notes:
+        warnings.warn(note, PyphyloWarning, stacklevel=_callers_level())
+    return assemble(payload, title)
+
+
+def _to_file(
+    make: Callable[Concatenate[Any, _Options], str],
+) -> Callable[
+    [Callable[..., Path]], Callable[Concatenate[Any, str | os.PathLike[str], _Options], Path]
+]:
+    """A function of source, path and the options of `make`, which are listed there alone."""
+    source, *options = inspect.signature(make).parameters.values()
+    path = inspect.Parameter("path", source.kind, annotation="str | os.PathLike[str]")
+
+    def like(
+        write: Callable[..., Path],
+    ) -> Callable[Concatenate[Any, str | os.PathLike[str], _Options], Path]:
+        write.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [source, path, *options], return_annotation="Path"
+        )
+        return write
+
+    return like
+
+
+@_to_file(report_html)
+def write_report(source: Any, path: str | os.PathLike[str], **options: Any) -> Path:
     """Write one HTML file that shows a tree, its distances and its models.
 
     The file needs nothing beside it and asks nothing of a network: open it from disk, or
@@ -76,7 +147,8 @@ def write_report(
         Where alleles are, if `source` is none.
     metadata : path, DataFrame or mapping, optional
         Columns to colour by: a CSV with a column ``model``, or rows by model. A column
-        ``base_model`` declares parents, and proposals are shown beside them.
+        ``base_model`` declares parents, and proposals are shown beside them; ``run`` and
+        ``step`` name training runs, which are else read from names (``org/name@step1000``).
     scores : path, DataFrame or Scores, optional
         True benchmark scores. Each is predicted from the models of other families, as
         `cross_validate_scores` does, and both are shown.
@@ -85,8 +157,18 @@ def write_report(
     similarity : bool
         The matrix file holds similarities.
     title : str, optional
-    umap : bool
-        Add a map by UMAP, for which the package umap-learn must be installed.
+    umap : bool, optional
+        A second map, by UMAP, for which the package umap-learn must be installed. By
+        default it is there wherever that is and models are at most 5,000: it takes
+        some ten seconds, nearly all of them to load the package.
+    merges : bool, optional
+        Ask of each model whether it is a merge of two of its 30 nearest relatives
+        (`find_merge`), where there are alleles: some 0.02 s a model at 32 genes and 0.05 s
+        at 128. By default of up to 200 models.
+    color_by : str, optional
+        The column of the metadata whose colours are shown first; by default ``family``.
+    model : str, optional
+        The model whose card is open at first.
     n_threads : int
         0: all that this process may use.
 
@@ -99,7 +181,8 @@ def write_report(
     ------
     InputError
         When there are fewer than two models, the store is empty, tree and matrix share fewer
-        than two models, metadata or scores are not what they should be.
+        than two models, metadata or scores are not what they should be, or there is no such
+        column or model (near names are proposed).
 
     Warns
     -----
@@ -113,64 +196,20 @@ def write_report(
     1,500 cells a side, so it takes about 1 MB at 127 models and 6 MB at 5,000.
     """
     check_target(Path(path))
-    page = report_html(
-        source,
-        tree=tree,
-        distances=distances,
-        store=store,
-        metadata=metadata,
-        scores=scores,
-        unit=unit,
-        similarity=similarity,
-        title=title,
-        umap=umap,
-        n_threads=n_threads,
-        _stacklevel=3,
-    )
+    page = report_html(source, **options)
     atomic_write_bytes(Path(path), page.encode("utf-8"))
     return Path(path)
 
 
-def report_html(
-    source: Any,
-    *,
-    tree: Any = None,
-    distances: Any = None,
-    store: Any = None,
-    metadata: Any = None,
-    scores: Any = None,
-    unit: str | None = None,
-    similarity: bool = False,
-    title: str | None = None,
-    umap: bool = False,
-    n_threads: int = 0,
-    _stacklevel: int = 2,
-) -> str:
-    """The page that `write_report` writes, as text; parameters and errors are the same."""
-    if umap:
-        check_umap()
-    rows = {} if metadata is None else _rows(metadata)
-    found = gather(
-        source,
-        tree=tree,
-        distances=distances,
-        store=store,
-        similarity=similarity,
-        n_threads=n_threads,
-    )
-    _note_metadata(found, rows)
-    title = title or f"Family tree of {found.tree.n_tips:,} language models"
-    payload = _payload(found, rows, title)
-    if umap and (places := neighbourhood_map(found.distances.values)) is not None:
-        payload["map"]["umap"] = packed(places.astype(np.float32))
-    if scores is not None:
-        payload["scores"] = _scores(found, scores, rows, unit)
-    for note in found.notes:
-        warnings.warn(note, PyphyloWarning, stacklevel=_stacklevel)
-    return assemble(payload, title)
+def _callers_level() -> int:
+    """How far up the stack, from the caller's view, the first frame outside of the report is."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
-def _payload(found: Material, rows: Mapping[str, Mapping[str, Any]], title: str) -> dict[str, Any]:
+def _payload(found: Material, title: str) -> dict[str, Any]:
     values, tree = found.distances.values, found.tree
     index, distance = nearest(values, _NEAREST)
     xy, share = classical_scaling(values)
@@ -194,19 +233,25 @@ def _payload(found: Material, rows: Mapping[str, Mapping[str, Any]], title: str)
             "index": packed(index.astype(np.uint32)),
             "distance": packed(distance.astype(np.float32)),
         },
-        "columns": columns_of(rows, tree.tips),
     }
-    if found.table is not None:
-        from pyphylo.report._telling import add_words, telling_alleles
-
-        prompts = [found.prompts.get(gene) for gene in found.table.genes]
-        payload["alleles"] = telling_alleles(found.table, index[:, :_BESIDE], prompts)
-        if found.store is not None and len(tree.tips) <= _WORDS:
-            add_words(payload["alleles"], tree.tips, found.store)
-        payload["near"] |= limits(found, index)
-    if any("base_model" in row for row in rows.values()):
-        payload["parents"] = _parents(found, rows)
     return payload
+
+
+def _add_alleles(payload: dict[str, Any], found: Material, rows: Rows, merges: bool | None) -> None:
+    """What alleles tell of models: their own words, limits of distances, tests for merges."""
+    from pyphylo.report._telling import add_words, telling_alleles
+
+    table, tips = found.table, found.tree.tips
+    if table is None:
+        return
+    index, _ = nearest(found.distances.values, _NEAREST)
+    prompts = [found.prompts.get(gene) for gene in table.genes]
+    payload["alleles"] = telling_alleles(table, index[:, :_BESIDE], prompts)
+    if found.store is not None and len(tips) <= _WORDS:
+        add_words(payload["alleles"], tips, found.store)
+    payload["near"] |= limits(found, index)
+    if merges or (merges is None and len(tips) <= UNASKED):
+        payload["merges"] = merge_tests(found, rows)
 
 
 def _unrooted(found: Material) -> Any:
@@ -216,112 +261,3 @@ def _unrooted(found: Material) -> Any:
     lengths, _, _ = drawn_lengths(found.tree.length)
     layout = equal_daylight if found.tree.n_tips <= _DAYLIGHT else equal_angle
     return layout(walk, lengths, found.tree.n_tips)
-
-
-def _parents(found: Material, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Declared parents by name, proposed ones by number of the tip."""
-    tips = found.tree.tips
-    declared = [rows.get(name, {}).get("base_model") for name in tips]
-    number = {name: i for i, name in enumerate(tips)}
-    proposed: list[int | None] = [None] * len(tips)
-    confidence: list[float | None] = [None] * len(tips)
-    if len(tips) <= _PROPOSE:
-        from pyphylo.parents import propose_parents
-
-        frame = propose_parents(found.distances, rows, evaluate=False)
-        for model, parent, sure in frame[["model", "parent", "confidence"]].to_numpy().tolist():
-            if isinstance(parent, str):
-                proposed[number[model]] = number[parent]
-                confidence[number[model]] = round(float(sure), 3)
-    texts = [str(cell) if isinstance(cell, str) and cell else None for cell in declared]
-    return {"declared": texts, "proposed": proposed, "confidence": confidence}
-
-
-def _scores(
-    found: Material, scores: Any, rows: Mapping[str, Mapping[str, Any]], unit: str | None
-) -> dict[str, Any]:
-    """True and predicted scores of each benchmark, in fractions of 1."""
-    from pyphylo.predict.benchmark import BenchmarkRegressor
-    from pyphylo.predict.evaluate import cross_validate_scores
-
-    table, unit = _score_table(found, scores, unit)
-    families = {name: row["family"] for name, row in rows.items() if row.get("family")}
-    scored = list(table.index)
-    known = all(name in families for name in scored)
-    groups: Any = {name: families[name] for name in scored} if known else "clade:0.5"
-    frame = cross_validate_scores(
-        found.distances.filter(scored),
-        table,
-        groups=groups,
-        estimators={"BenchmarkRegressor": BenchmarkRegressor()},
-        baselines=False,
-        unit=unit,
-        n_bootstrap=0,
-    )
-    number = {name: i for i, name in enumerate(found.tree.tips)}
-    targets = []
-    for target, part in frame.groupby("target", sort=False):
-        part = part[part["estimator"] == "BenchmarkRegressor"].dropna(subset=["true", "predicted"])
-        targets.append(
-            {
-                "name": str(target),
-                "tip": [number[name] for name in part["model"]],
-                **{key: rounded(part[key], 5) for key in ("true", "predicted", "lower", "upper")},
-            }
-        )
-    return {"targets": targets, "groups": "families" if known else "clades within 0.5"}
-
-
-def _score_table(found: Material, scores: Any, unit: str | None) -> tuple[pd.DataFrame, str]:
-    import pandas as pd
-
-    from pyphylo.io.scores import read_scores
-    from pyphylo.predict.matching import match_scores
-
-    if isinstance(scores, pd.DataFrame):
-        frame = scores.set_index("model") if "model" in scores.columns else scores
-        here = [name for name in found.tree.tips if name in frame.index]
-        if not here:
-            raise InputError("the scores name none of the models of the tree")
-        return frame.loc[here], unit or "fraction"
-    if isinstance(scores, (str, os.PathLike)):
-        scores = read_scores(Path(scores), unit=unit)
-    matched = match_scores(scores, found.distances.ids)
-    if matched.unmatched:
-        found.notes.append(
-            f"Scores of {len(matched.unmatched)} names are not shown, which are no model's here "
-            f"({_some(matched.unmatched)})."
-        )
-    return matched.scores, matched.unit
-
-
-def _rows(metadata: Any) -> Mapping[str, Mapping[str, Any]]:
-    """Metadata as rows by model; what it says of descent is checked on the way."""
-    from pyphylo.io.metadata import read_lineage, read_metadata
-
-    if isinstance(metadata, (str, os.PathLike)):
-        metadata = read_metadata(Path(metadata))
-    read_lineage(metadata)
-    if isinstance(metadata, Mapping):
-        return metadata
-    return {row.pop("model"): row for row in metadata.to_dict("records")}
-
-
-def _note_metadata(found: Material, rows: Mapping[str, Any]) -> None:
-    if not rows:
-        return
-    tips = set(found.tree.tips)
-    strange = [name for name in rows if name not in tips]
-    if len(strange) == len(rows):
-        found.notes.append(
-            f"The metadata name none of these models (but {_some(strange)}): check the column "
-            "'model'."
-        )
-    elif strange:
-        found.notes.append(
-            f"{len(strange)} models of the metadata are not in the tree ({_some(strange)})."
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")

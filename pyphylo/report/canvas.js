@@ -1,4 +1,4 @@
-// What all four canvases share: size, drag, wheel, touch, hover.
+// What all canvases share: size, drag, wheel, touch, hover.
 
 class Board {
   constructor(id, handlers) {

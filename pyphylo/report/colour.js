@@ -31,7 +31,7 @@ const rgb = (parts) => `rgb(${parts.join(',')})`;
 
 // How tips, branches and the legend are coloured by the column that was chosen.
 function paint() {
-  const colours = { tip: [], shape: [], branch: [], legend: [] };
+  const colours = { tip: [], shape: [], branch: [], legend: [], note: '' };
   const ink = theme('branch');
   const lone = theme('lone');
   const column = data.columns[state.column];
@@ -82,6 +82,7 @@ function paint() {
   for (let c = 0; c < shown; c++) colours.legend.push({ text: column.levels[c], colour: hue(c), shape: shape(c) });
   if (shown < column.levels.length) {
     colours.legend.push({ text: `other (${column.levels.length - shown})`, colour: hue(shown), shape: shape(shown) });
+    colours.note = `${column.levels.length.toLocaleString('en')} categories: the ${shown} most frequent have colours of their own, the other ${(column.levels.length - shown).toLocaleString('en')} share one. Find, the table below and each model's card have them all.`;
   }
   if (column.codes.includes(-1)) colours.legend.push({ text: 'unknown', colour: lone, shape: 'circle' });
   return colours;
@@ -91,6 +92,8 @@ let colours = paint();
 function repaint() { colours = paint(); drawLegend(); changed(); }
 
 function drawLegend() {
+  at('legend-note').textContent = colours.note;
+  at('legend-note').hidden = !colours.note;
   at('legend').replaceChildren(...colours.legend.map((entry) => {
     const picture = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
     picture.setAttribute('width', 12);

@@ -46,12 +46,19 @@ const tree = (() => {
   return { n, parent, length, children, low, size, depth, known, root: n - 1, unrooted: floats(data.tree.unrooted) };
 })();
 
+// Training runs: each tip is a checkpoint of one run at most.
+const runs = data.runs || [];
+const runOf = new Map(runs.flatMap((run, r) => run.tips.map((tip, i) => [tip, [r, i]])));
+const stepText = (step) => step.toLocaleString('en', { maximumSignificantDigits: 6 });
+
 // What the reader has chosen. Parts draw themselves anew when told that it changed.
 const state = {
   shape: 'rectangular',
   column: -1,
   chosen: -1,     // a node: a tip or a clade
   hovered: -1,
+  beside: -1,     // the tip of the column, where the pointer is on the heat map
+  run: -1,        // a training run, whose checkpoints are marked
   matched: new Set(),
   collapsed: new Set(),
   support: false,
@@ -81,6 +88,17 @@ function element(tag, options = {}, ...parts) {
 
 function say(text) { at('says').textContent = text; }
 
+// Whether a tip, or a clade, is to be seen at once in every view.
+const single = (node) => node === state.chosen || node === state.hovered || node === state.beside || state.matched.has(node);
+const marked = (node) => single(node) || (state.run >= 0 && runOf.get(node)?.[0] === state.run);
+
+function light(node, beside = -1) {
+  if (state.hovered === node && state.beside === beside) return;
+  state.hovered = node;
+  state.beside = beside;
+  changed();
+}
+
 const isTip = (node) => node >= 0 && node < nTips;
 const short = (text, most = 44) => {
   const letters = Array.from(text);
@@ -103,6 +121,10 @@ function nodeWords(node) {
   if (isTip(node) && state.column >= 0) {
     const column = data.columns[state.column];
     words.push(`${column.name}: ${cell(column, node) || 'unknown'}`);
+  }
+  if (runOf.has(node)) {
+    const [r, i] = runOf.get(node);
+    words.push(`step ${stepText(runs[r].steps[i])} of ${runs[r].name}`);
   }
   if (!isTip(node)) words.push(`${names[tree.low[node]]} … ${names[tree.low[node] + tree.size[node] - 1]}`);
   return words;

@@ -49,6 +49,11 @@ const heatBoard = new Board('heat', {
       const [x0, x1, y0, y1] = [left - 2, left + side + 2, top - 2, top + side + 2];
       pen.lines([x0, top + a, x1, top + a, x0, top + b, x1, top + b, left + a, y0, left + a, y1, left + b, y0, left + b, y1], colour, 1.5);
     };
+    if (state.run >= 0) pen.lines(runs[state.run].tips.flatMap((tip) => {
+      const a = (tip + 0.5) / nTips * side;
+      return [left - 5, top + a, left + side + 5, top + a, left + a, top - 5, left + a, top + side + 5];
+    }), theme('accent'), 1);
+    if (state.beside >= 0) band(state.beside, 1, theme('halo'));
     if (state.hovered >= 0) band(tree.low[state.hovered], tree.size[state.hovered], theme('halo'));
     if (state.chosen >= 0) band(tree.low[state.chosen], tree.size[state.chosen], '#ff5a36');
     if (document.activeElement === heatBoard.canvas) {
@@ -59,21 +64,39 @@ const heatBoard = new Board('heat', {
   },
   hover: (x, y) => {
     const found = heatAt(x, y);
+    if (found) light(...found.map(firstOf));
+    else light(-1);
     return found && heatWords(...found);
   },
-  press: (x, y) => { const found = heatAt(x, y); if (found) choose(Math.min(found[0] * heat.block, nTips - 1), 'heat'); },
+  leave: () => light(-1),
+  press: (x, y) => { const found = heatAt(x, y); if (found) choose(firstOf(found[0]), 'heat'); },
   key: (e) => {
     const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[e.key];
-    if (e.key === 'Enter') choose(Math.min(heat.at[0] * heat.block, nTips - 1), 'heat');
+    if (e.key === 'Enter') choose(firstOf(heat.at[0]), 'heat');
     else if (e.key === '0') { heatBoard.camera.reset(); changed(); }
     else if (!move) return false;
     else {
       heat.at = heat.at.map((v, i) => Math.min(Math.max(v + move[i], 0), heat.side - 1));
       say(heatWords(...heat.at).join(', '));
+      light(...heat.at.map(firstOf));
       changed();
     }
     return true;
   },
+});
+
+// The first model that a row or column of cells stands for.
+const firstOf = (place) => Math.min(place * heat.block, nTips - 1);
+
+// What was chosen elsewhere is brought into the picture, where that is enlarged.
+choosers.push((node, from) => {
+  if (from === 'heat') return;
+  const middle = tree.low[node] + tree.size[node] / 2;
+  heat.at = [Math.floor(tree.low[node] / heat.block), heat.at[1]];
+  const { clientHeight: h } = heatBoard.canvas;
+  const [, top, side] = heatBox();
+  const y = top + middle / nTips * side;
+  if (heatBoard.camera.zy > 1 && h && (y < 0 || y > h)) heatBoard.camera.oy += h / 2 - y;
 });
 
 function heatAt(x, y) {

@@ -14,7 +14,7 @@ at('colour').addEventListener('change', () => { state.column = Number(at('colour
 {
   const first = data.columns.findIndex((column) => column.name === 'family');
   const any = data.columns.findIndex((column) => column.kind === 'text' && column.levels.length < nTips);
-  state.column = first >= 0 ? first : any;
+  state.column = data.start.column ?? (first >= 0 ? first : any);
   at('colour').value = String(state.column);
 }
 darkly.addEventListener('change', repaint);
@@ -54,8 +54,8 @@ at('find').addEventListener('keydown', (e) => {
 });
 
 // Views
-const views = [['heat', 'Heat map'], ['map', 'Map'], ...(data.scores ? [['scores', 'Scores']] : [])];
-function open(view) {
+const views = [['heat', 'Heat map'], ['map', 'Map'], ...(data.scores ? [['scores', 'Scores']] : []), ...(runs.length ? [['runs', 'Runs']] : [])];
+function openView(view) {
   for (const [id] of views) {
     at(`${id}-panel`).hidden = id !== view;
     const tab = at(`tab-${id}`);
@@ -64,13 +64,13 @@ function open(view) {
   }
   changed();
 }
-at('tabs').append(...views.map(([id, title]) => element('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `${id}-panel`, click: () => open(id) }, title)));
+at('tabs').append(...views.map(([id, title]) => element('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': `${id}-panel`, click: () => openView(id) }, title)));
 at('tabs').addEventListener('keydown', (e) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
   if (!step) return;
   const i = views.findIndex(([id]) => at(`tab-${id}`) === document.activeElement);
   const [id] = views[(i + step + views.length) % views.length];
-  open(id);
+  openView(id);
   at(`tab-${id}`).focus();
 });
 at('heat-scale').textContent = `Similarity from ${heat.low.toFixed(2)} (dark) to ${heat.high.toFixed(2)} (bright)`
@@ -80,11 +80,18 @@ const mapNotes = {
   umap: 'UMAP: models near each other are alike; how far apart groups are means little.',
 };
 at('map-choice').hidden = !mapPoints.umap;
+at('runs-choice').hidden = !runs.length;
+at('show-runs').addEventListener('change', changed);
 at('method').addEventListener('change', () => { at('map-note').textContent = mapNotes[at('method').value]; map.board.camera.reset(); changed(); });
 at('map-note').textContent = mapNotes.mds;
 if (data.scores) {
   at('target').append(...data.scores.targets.map((target) => element('option', {}, target.name)));
-  const note = () => { at('scores-note').textContent = `Each score is predicted from models of other ${data.scores.groups}. ${summary(data.scores.targets[at('target').selectedIndex])}`; };
+  const note = () => {
+    const target = data.scores.targets[at('target').selectedIndex];
+    const lacks = isTip(state.chosen) && !target.tip.includes(state.chosen) ? ` ${names[state.chosen]} has no known score here.` : '';
+    at('scores-note').textContent = `Each score is predicted from models of other ${data.scores.groups}. ${summary(target)}${lacks}`;
+  };
+  choosers.push(note);
   at('target').addEventListener('change', () => { note(); scores.board.camera.reset(); changed(); });
   note();
 }
@@ -101,10 +108,19 @@ function summary(target) {
   return `${n} models, correlation ${digits(xy / Math.sqrt(xx * yy), 2)}, mean error ${digits(off / n, 3)}.`;
 }
 
+if (runs.length) {
+  at('run').append(element('option', { value: '-1' }, 'all runs'), ...runs.map((run, r) => element('option', { value: String(r) }, short(run.name, 60))));
+  at('run').addEventListener('change', () => chooseRun(Number(at('run').value)));
+  at('measure').append(...Object.entries(measures).map(([key, [words]]) => element('option', { value: key }, words)));
+  at('measure').addEventListener('change', () => { runsView.board.camera.reset(); changed(); });
+  at('runs-note').textContent = runNote();
+}
+
 at('skip').addEventListener('click', () => at('models-heading').focus());
 choosers.push((node, from) => { if (from !== 'tree' && from !== 'card') reveal(node); });
-open('heat');
+openView('heat');
 sorted();
 drawList();
 repaint();
+if (data.start.tip !== null) { reveal(data.start.tip); choose(data.start.tip, 'start'); }
 document.documentElement.dataset.ready = 'yes';

@@ -1,6 +1,14 @@
 // The card of the model or clade that was chosen.
 
-const nameButton = (node) => element('button', { type: 'button', class: 'name', dir: 'auto', click: () => { reveal(node); choose(node, 'card'); } }, nodeName(node));
+// A name that chooses its model, and lights it up in every view while the pointer or the focus is on it.
+function nameButton(node, from = 'card') {
+  const button = element('button', { type: 'button', class: 'name', dir: 'auto', click: () => { reveal(node); choose(node, from); } }, nodeName(node));
+  for (const [on, off] of [['pointerenter', 'pointerleave'], ['focus', 'blur']]) {
+    button.addEventListener(on, () => light(node));
+    button.addEventListener(off, () => light(-1));
+  }
+  return button;
+}
 
 function tableOf(caption, heads, rows) {
   const cellOf = (tag, part, number) => element(tag, { ...(number ? { class: 'number' } : {}), ...(tag === 'th' ? { scope: 'col' } : {}) }, part);
@@ -25,10 +33,10 @@ function tipCard(tip) {
     if (text) facts.push(element('dt', {}, column.name), element('dd', { dir: 'auto' }, text));
   }
   if (facts.length) parts.push(element('dl', {}, ...facts));
-  parts.push(...parentFacts(tip), element('h3', {}, 'Nearest relatives'), relatives(tip));
+  parts.push(...parentFacts(tip), ...mergeFacts(tip), element('h3', {}, 'Nearest relatives'), relatives(tip));
   const clade = tree.parent[tip];
   if (clade >= 0) parts.push(element('p', {}, 'In the tree: ', nameButton(clade)));
-  parts.push(...scoreFacts(tip), ...telling(tip));
+  parts.push(...runFacts(tip), ...scoreFacts(tip), ...telling(tip));
   return parts;
 }
 
@@ -45,22 +53,6 @@ function relatives(tip) {
   const heads = [['model'], ['distance', true]];
   if (near.lower) heads.push(['95% interval', true]);
   return tableOf('Nearest relatives', [...heads, ['similarity', true]], rows);
-}
-
-function parentFacts(tip) {
-  if (!data.parents) return [];
-  const facts = [];
-  const declared = data.parents.declared[tip];
-  if (declared !== null) {
-    const here = names.indexOf(declared);
-    facts.push(element('dt', {}, 'declared'), element('dd', { dir: 'auto' }, here >= 0 ? nameButton(here) : `${declared} (not in this tree)`));
-  }
-  const proposed = data.parents.proposed[tip];
-  if (proposed !== null) {
-    facts.push(element('dt', {}, 'proposed'), element('dd', {}, nameButton(proposed), ` confidence ${digits(data.parents.confidence[tip], 2)}`));
-  }
-  const none = element('p', {}, 'None is declared, and none is sure enough to be proposed.');
-  return [element('h3', {}, 'Parent'), facts.length ? element('dl', {}, ...facts) : none];
 }
 
 function scoreFacts(tip) {
@@ -114,4 +106,8 @@ function cladeCard(node) {
   return parts;
 }
 
-choosers.push((node) => showCard(node));
+choosers.push((node, from) => {
+  showCard(node);
+  // The button that was pressed is gone: whoever goes by keys goes on from the new card.
+  if (from === 'card') at('card').focus({ preventScroll: true });
+});

@@ -44,7 +44,7 @@ const scenes = {
     return ['tree', w, h + (rows ? rows * legendHeight + 8 : 0), (pen) => picture(pen, w, h)];
   },
   view: () => {
-    const [id, board] = [['heat', heatBoard], ['map', map.board], ['scores', scores.board]].find(([name]) => !at(`${name}-panel`).hidden);
+    const [id, board] = [['heat', heatBoard], ['map', map.board], ['scores', scores.board], ['runs', runsView.board]].find(([name]) => !at(`${name}-panel`).hidden);
     const { clientWidth: w, clientHeight: h } = board.canvas;
     return [id, w, h, (pen) => board.handlers.draw(pen, w, h)];
   },

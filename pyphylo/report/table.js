@@ -39,7 +39,7 @@ function drawList() {
       element('button', { type: 'button', id: `sort-${i}`, click: press }, column.name + arrow));
   });
   const row = (tip) => element('tr', tip === state.chosen ? { 'aria-current': 'true' } : {}, ...listColumns.map((column, i) => {
-    if (i === 0) return element('td', {}, nameButton(tip));
+    if (i === 0) return element('td', {}, nameButton(tip, 'list'));
     const value = column.of(tip);
     if (column.text) return element('td', { dir: 'auto' }, element('div', { class: 'cell' }, value));
     return element('td', { class: 'number' }, Number.isNaN(value) ? '' : i === listColumns.length - 1 ? digits(value) : cell(data.columns[i - 1], tip));
@@ -53,4 +53,17 @@ function drawList() {
 
 at('before').addEventListener('click', () => { list.first = Math.max(0, list.first - perPage); drawList(); });
 at('after').addEventListener('click', () => { list.first += perPage; drawList(); });
-choosers.push(() => drawList());
+// The page of the table on which the chosen model is; its buttons stay where nothing else changes.
+choosers.push((node, from) => {
+  const place = isTip(node) ? list.order.indexOf(node) : -1;
+  const first = place < 0 ? list.first : place - place % perPage;
+  if (first !== list.first && from !== 'list') {
+    list.first = first;
+    drawList();
+    return;
+  }
+  at('list').querySelectorAll('tbody tr').forEach((row, i) => {
+    if (list.order[list.first + i] === node) row.setAttribute('aria-current', 'true');
+    else row.removeAttribute('aria-current');
+  });
+});

@@ -9,10 +9,10 @@ const treeBoard = new Board('tree', {
   zoom: (factor, x, y, across) => zoomTree(factor, x, y, across),
   hover: (x, y) => {
     const node = nodeAt(x, y);
-    if (node !== state.hovered) { state.hovered = node; changed(); }
+    light(node);
     return node < 0 ? null : nodeWords(node);
   },
-  leave: () => { state.hovered = -1; changed(); },
+  leave: () => light(-1),
   press: (x, y) => { const node = nodeAt(x, y); if (node >= 0) { focused = node; choose(node, 'tree'); } },
   twice: (x, y) => { const node = nodeAt(x, y); if (node >= 0) toggle(node); },
   key: (e) => treeKey(e),
@@ -115,7 +115,7 @@ function drawMarks(pen, at2, w, h) {
     if (v >= nTips) continue;
     const [x, y] = [at2.x[v], at2.y[v]];
     if (x < -9 || x > w + 9 || y < -9 || y > h + 9) continue;
-    const strong = v === state.chosen || v === state.hovered || state.matched.has(v);
+    const strong = marked(v);
     if (strong) pen.path(markPath('circle', x, y, Math.max(radius, 3) + 3), theme('halo'), theme('ink'));
     if (!plain || strong) pen.path(markPath(colours.shape[v], x, y, strong ? Math.max(radius, 3) : radius), colours.tip[v]);
   }
@@ -129,7 +129,7 @@ function drawNames(pen, at2, w, h) {
   const ink = (much) => (much ? strongInk : softInk);
   const size = flat ? Math.max(9, Math.min(12.5, at2.pitch * 0.82)) : Math.max(9, Math.min(12, (at2.pitch || 10) * 0.8));
   const taken = new Taken(size * 0.5);
-  const first = seen.ends.filter((v) => v === state.chosen || v === state.hovered || state.matched.has(v));
+  const first = seen.ends.filter(marked);
   const strong = new Set(first);
   if (!flat || at2.pitch < 7) for (const v of seen.ends) blockBranch(taken, at2, v, w, h);
   for (const v of [...first.slice(0, 200), ...seen.ends]) {
@@ -263,7 +263,7 @@ function treeKey(e) {
   else if (e.key === '0') { treeBoard.camera.reset(); changed(); return true; }
   else return false;
   focused = next;
-  state.hovered = next;
+  light(next);
   const there = place(seen, treeBoard.camera, w, h);
   if (there.y[next] < 10 || there.y[next] > h - 20) treeBoard.camera.oy += h / 2 - there.y[next];
   say(nodeWords(next).join(', '));

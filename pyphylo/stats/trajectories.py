@@ -27,7 +27,7 @@ __all__ = ["step_of", "trajectory"]
 
 _Floats = NDArray[np.float64]
 
-_STEP = re.compile(r"(?:steps?|checkpoint|ckpt|iter(?:ation)?)[-_=]?(\d+)", re.IGNORECASE)
+STEP = re.compile(r"(?:steps?|checkpoint|ckpt|iter(?:ation)?)[-_=]?(\d+)", re.IGNORECASE)
 _FLOOR = 1e-10
 
 
@@ -248,7 +248,7 @@ def step_of(name: str) -> float | None:
     >>> step_of("org/name@step1000-tokens4B"), step_of("out/checkpoint-50"), step_of("gpt2")
     (1000.0, 50.0, None)
     """
-    found = _STEP.findall(name)
+    found = STEP.findall(name)
     return float(found[-1]) if found else None
 
 
