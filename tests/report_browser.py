@@ -48,7 +48,9 @@ class Visits:
         self.pages = []
 
     def __call__(self, source, **parts):
-        """Write the report of a source and open it."""
+        """Write the report of a source and open it; or open one that is written."""
+        if isinstance(source, Path) and source.suffix == ".html":
+            return self.open(source)
         return self.open(pp.write_report(source, self.folder / "report.html", **parts))
 
     def open(self, path, **options):
@@ -142,6 +144,9 @@ def full_report(path):
     support = np.where(np.arange(tree.n_nodes) < tree.n_tips, np.nan, 87.0)
     tree = pp.Tree(tree.tips, tree.parent, tree.length, support)
     metadata = history.metadata.assign(many=[f"kind {i % 17}" for i in range(48)])
+    training = metadata["family"] == metadata["family"][0]
+    metadata["run"] = np.where(training, "a run", None)
+    metadata["step"] = np.where(training, np.arange(48), None)
     metadata.loc[0, "params_b"] = None
     quiz = np.random.default_rng(5).uniform(0.2, 0.9, 48)
     with warnings.catch_warnings():

@@ -45,6 +45,7 @@ def test_nothing_is_amiss_whatever_is_open(opened, found, full, scheme, width):
     path, tree = full
     page = opened.open(path, color_scheme=scheme, viewport={"width": width, "height": 900})
     assert page.locator("#notes li").count() >= 1
+    assert views(page) == ["heat", "map", "scores", "runs"]
     for view in views(page):
         page.click(f"#tab-{view}")
         settle(page)
@@ -52,6 +53,7 @@ def test_nothing_is_amiss_whatever_is_open(opened, found, full, scheme, width):
     # A tip's card with relatives, parents, scores and alleles; then a clade's, collapsed.
     seek(page, tree.tips[1])
     assert page.locator("#card table").count() >= 3
+    assert page.locator("#merge").count() == 1
     page.hover("#tree", position={"x": 40, "y": 200})
     page.check("#show-support")
     page.select_option("#colour", label="many")
