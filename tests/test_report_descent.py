@@ -148,14 +148,15 @@ def test_what_is_behind_a_step_parts_runs_only_where_it_must():
 
 def test_metadata_name_runs_and_their_word_counts():
     rows = {
-        "x": {"run": "r", "step": "30"},
-        "y": {"run": "r", "step": "4"},
-        "o@step1": {"run": "r", "step": 5.5},
+        "x": {"run": 7, "step": "30"},
+        "y": {"run": "7", "step": "4"},
+        "o@step1": {"run": "7", "step": 5.5},
         "z": {"run": "alone", "step": "1"},
-        "w": {"run": "r", "step": "late"},
+        "w": {"run": "7", "step": "late"},
+        "o@step2": {"run": float("nan"), "step": "3"},
     }
     (run,) = runs_among(["w", "x", "o@step1", "y", "z", "o@step2"], rows)
-    assert (run.name, run.tips, run.steps) == ("r", (3, 2, 1), (4.0, 5.5, 30.0))
+    assert (run.name, run.tips, run.steps) == ("7", (3, 2, 1), (4.0, 5.5, 30.0))
 
 
 def test_a_run_has_the_distances_and_limits_of_trajectory(bred, shown):

@@ -63,7 +63,7 @@ def add_parser(commands: Any, name: str) -> None:
         "--merges",
         action=argparse.BooleanOptionalAction,
         help="ask of each model whether it is a merge of two of its relatives, where there is a "
-        "store (default: of up to 200 models; some 0.05 s a model at 128 genes)",
+        "store (default: of up to 1,000 models; some 0.02 s a model at 128 genes)",
     )
     parser.add_argument(
         "--color-by",

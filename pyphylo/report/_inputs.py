@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyphylo._compare import some_names
 from pyphylo.errors import InputError
+from pyphylo.report._metadata import tip_number
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
@@ -63,6 +64,14 @@ class _Found:
     prompts: dict[str, str] = field(default_factory=dict)
     store: SampleStore | None = None
 
+    def names(self) -> tuple[str, ...]:
+        """Models that may be shown."""
+        if self.tree is not None:
+            return self.tree.tips
+        if self.distances is not None:
+            return self.distances.ids
+        return () if self.table is None else self.table.models
+
 
 def gather(
     source: Any,
@@ -71,14 +80,17 @@ def gather(
     distances: Any = None,
     store: Any = None,
     similarity: bool = False,
+    model: str | None = None,
+    alleles: bool = False,
     n_threads: int = 0,
 ) -> Material:
-    """The material of a report.
+    """The material of a report; what it must have, a model or alleles, is asked for first.
 
     Raises
     ------
     InputError
-        When a part is not what it should be, or fewer than two models are in all of them.
+        When a part is not what it should be, fewer than two models are in all of them, or
+        `model` is in none, or there are no `alleles` where they are needed.
     """
     found = _look(source, similarity)
     if store is not None:
@@ -87,6 +99,10 @@ def gather(
         found.distances = _matrix(distances, similarity)
     if tree is not None:
         found.tree = _read_tree(tree)
+    if alleles and found.table is None:
+        raise InputError("merges are found by alleles: give a store (or an allele table)")
+    if model is not None:
+        tip_number(model, found.names())
     if found.distances is None:
         found.distances = _computed(found, n_threads)
     if len(found.distances.ids) < _LEAST:

@@ -13,7 +13,7 @@ from typing import Any
 from pyphylo._names import did_you_mean
 from pyphylo.errors import InputError, PyphyloWarning
 
-__all__ = ["column_number", "metadata_notes", "metadata_rows", "tip_number"]
+__all__ = ["column_number", "headings_of", "metadata_notes", "metadata_rows", "tip_number"]
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -51,10 +51,10 @@ def metadata_notes(rows: Rows, tips: Sequence[str]) -> list[str]:
     elif strange:
         are = "model of the metadata is" if len(strange) == 1 else "models of the metadata are"
         notes.append(f"{len(strange)} {are} not in the tree ({_guessed(strange, tips)}).")
-    headings = dict.fromkeys(key for row in rows.values() for key in row)
+    headings = headings_of(rows)
     lacking = {_plain(name): name for name in _READ if name not in headings}
     for heading in headings:
-        if heading in _READ or not isinstance(heading, str):
+        if heading in _READ:
             continue
         close = difflib.get_close_matches(_plain(heading), lacking, n=1, cutoff=0.8)
         if close:
@@ -64,7 +64,12 @@ def metadata_notes(rows: Rows, tips: Sequence[str]) -> list[str]:
     return notes
 
 
-def column_number(name: str, columns: Sequence[Mapping[str, Any]]) -> int:
+def headings_of(rows: Rows) -> list[str]:
+    """The columns of the metadata."""
+    return list(dict.fromkeys(str(key) for row in rows.values() for key in row))
+
+
+def column_number(name: str, names: Sequence[str]) -> int:
     """The place of a column by its name.
 
     Raises
@@ -72,7 +77,6 @@ def column_number(name: str, columns: Sequence[Mapping[str, Any]]) -> int:
     InputError
         When there is none; near names are proposed.
     """
-    names = [str(column["name"]) for column in columns]
     if name in names:
         return names.index(name)
     if not names:

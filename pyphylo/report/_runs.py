@@ -64,8 +64,8 @@ def runs_among(names: Sequence[str], rows: Rows) -> list[Run]:
     for tip, name in enumerate(names):
         row = rows.get(name, {})
         run, step = row.get("run"), _number(row.get("step"))
-        if isinstance(run, str) and run and step is not None:
-            said.setdefault(run, []).append((step, tip))
+        if run is not None and run == run and str(run) and step is not None:
+            said.setdefault(str(run), []).append((step, tip))
             continue
         parts = _parts(name)
         if parts is not None:

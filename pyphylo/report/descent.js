@@ -32,7 +32,7 @@ function mergeFacts(tip) {
   const parts = [heading, element('p', { id: 'merge' }, ...mergeWords(test))];
   const facts = [];
   const fact = (name, ...said) => facts.push(element('dt', {}, name), element('dd', {}, ...said));
-  if (test.share && test.outcome !== 'undecided') fact(`share of ${short(names[test.parents[0]], 26)}`, `${percent(test.share[0])}, 95% limits ${percent(test.share[1])} to ${percent(test.share[2])}`);
+  if (test.share && test.outcome !== 'undecided') fact(`share of ${short(names[test.parents[0]], 26)}`, `${percent(test.share[0])}, 95% limits ${percent(Math.max(0, test.share[1]))} to ${percent(Math.min(1, test.share[2]))}`);
   fact('p', `${test.p < 0.01 ? test.p.toPrecision(1) : digits(test.p, 2)}, of all pairs of ${test.candidates} relatives together`);
   fact('genes', String(test.genes));
   if (test.base !== undefined) fact('base', nameButton(test.base));

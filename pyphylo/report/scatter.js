@@ -96,11 +96,12 @@ class Scatter {
     const size = 10.5;
     const taken = new Taken(size * 0.5);
     for (const [, x, y] of this.spots) taken.take(x - radius, y, 2 * radius, 0, 2);
-    const all = this.spots.map(([tip, x, y], i) => [tip, x, y, short(first(tip) || !p.label ? names[tip] : p.label(i), 26)]);
+    const rises = (i) => p.axes && p.lines && i + 1 < this.spots.length && this.spots[i + 1][2] < this.spots[i][2] - 2;
+    const all = this.spots.map(([tip, x, y], i) => [tip, x, y, rises(i), short(first(tip) || !p.label ? names[tip] : p.label(i), 26)]);
     const order = [...all.filter((s) => first(s[0])).slice(0, 60), ...all];
     const [ink, soft, paper] = [theme('ink'), theme('soft'), theme('paper')];
     const written = new Set();
-    for (const [tip, x, y, words] of order) {
+    for (const [tip, x, y, left, words] of order) {
       if (!words || written.has(tip) || x < 0 || y < 0 || x > w || y > h) continue;
       const strong = first(tip);
       const length = widthOf(words, size) * (strong ? 1.08 : 1);
@@ -109,6 +110,7 @@ class Scatter {
       // Beside the point, on the side where there is room; in front of lines from point to point, above
       const level = p.axes && p.lines ? y - 9 : y;
       const places = [[x + gap, level], [x - gap - length, level]];
+      if (left) places.reverse();
       if (strong) places.push([middle, y - rise], [middle, y + rise]);
       const inside = places.filter(([a]) => a >= 0 && a + length <= w);
       let found = inside.find(([a, b]) => taken.take(a, b, length, 0, size));
