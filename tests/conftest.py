@@ -30,3 +30,23 @@ def shared_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("PYPHYLO_SHARED_DATA names no folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium; skips where there is none."""
+    from report_browser import chromium
+
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens reports (`report_browser.Visits`), none of which may complain or ask for anything."""
+    from report_browser import Visits
+
+    visits = Visits(browser, tmp_path)
+    yield visits
+    visits.close()
+    assert visits.trouble == []

@@ -1,68 +1,22 @@
-"""The report in a browser: what is chosen anywhere is seen everywhere.
-
-Needs playwright and a Chromium: the one of the system, or the one that playwright installed.
-"""
+"""The report in a browser: what is chosen anywhere is seen everywhere."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
 import pytest
+from report_browser import settle
 from scipy.spatial.distance import cdist
 
 import pyphylo as pp
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 SVG = "{http://www.w3.org/2000/svg}"
 STRANGE = '<img src=x onerror=alert(1)> & "q" \''
 NAMES = [f"m{i:02d}" for i in range(26)] + [f"{STRANGE}@step{k}" for k in (0, 10, 100, 5000)]
 CHOSEN = "#ff5a36"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        try:
-            made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium starts: {str(error).splitlines()[0]}")
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Open a report; afterwards nothing was said or asked for."""
-    trouble = []
-
-    def show(source, **parts):
-        path = source
-        if not isinstance(source, Path):
-            path = pp.write_report(source, tmp_path / "report.html", **parts)
-        page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        page.on("console", lambda message: trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("dialog", lambda dialog: (trouble.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: trouble.append(request.url)
-                if request.url != path.as_uri() else None)  # fmt: skip
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]", state="attached")
-        settle(page)
-        return page
-
-    yield show
-    assert trouble == []
-
-
-def settle(page):
-    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
 
 def picture(page, button):
@@ -335,16 +289,3 @@ def test_two_models_make_a_page(opened, far):
         assert {"one", "two"} <= texts
     page.click("#list tbody button >> nth=1")
     assert page.text_content("#card tbody td").startswith("one")
-
-
-def test_axe_finds_nothing(opened, whole):
-    axe = os.environ.get("PYPHYLO_AXE")
-    if not axe:
-        pytest.skip("PYPHYLO_AXE names no axe.min.js")
-    for source, parts in ((drawn(), {"model": "blend"}), (whole, {})):
-        page = opened(source, **parts)
-        page.evaluate(Path(axe).read_text(encoding="utf-8"))
-        for view in page.locator("#tabs button").all():
-            view.click()
-            found = page.evaluate("axe.run().then(r => r.violations.map(v => [v.id, v.impact]))")
-            assert found == []

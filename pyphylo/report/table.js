@@ -41,7 +41,7 @@ function drawList() {
   const row = (tip) => element('tr', tip === state.chosen ? { 'aria-current': 'true' } : {}, ...listColumns.map((column, i) => {
     if (i === 0) return element('td', {}, nameButton(tip, 'list'));
     const value = column.of(tip);
-    if (column.text) return element('td', { dir: 'auto' }, value);
+    if (column.text) return element('td', { dir: 'auto' }, element('div', { class: 'cell' }, value));
     return element('td', { class: 'number' }, Number.isNaN(value) ? '' : i === listColumns.length - 1 ? digits(value) : cell(data.columns[i - 1], tip));
   }));
   at('list').replaceChildren(element('caption', { class: 'aside' }, 'All models'), element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...shown.map(row)));
