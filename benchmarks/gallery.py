@@ -1,4 +1,4 @@
-"""Draw every figure at several sizes, to be looked at: PNG and SVG, with the seconds of CPU that each takes.
+"""Draw every figure at several sizes, to be looked at: PNG, SVG, and the CPU seconds of each.
 
     python benchmarks/gallery.py FOLDER [--sizes 16 127 2000] [--only tree_circular ...]
     python benchmarks/gallery.py docs/images --pages       # the pictures of docs/figures.md
