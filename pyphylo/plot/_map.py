@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,7 +92,7 @@ def plot_map(
     ids = distances.ids
     style = family_style(ids, families)
     canvas, legend, size = map_canvas(style, len(ids), ax, title)
-    xy, scale = on_page(canvas, flat, size, legend)
+    xy, scale = on_page(canvas, flat, ids, size, legend)
     marker = 0.55 * size
     others_dots(canvas, xy, style, marker)
     names = Names(canvas, size, marker, xy, legend)
@@ -182,12 +182,18 @@ def map_canvas(
     return canvas, Legend.flow(style, canvas.width, size), names
 
 
-def on_page(canvas: Canvas, flat: Floats, size: float, legend: Legend) -> tuple[Floats, float]:
-    """The points in points of the page, and points a unit; room for names at the sides."""
+def on_page(
+    canvas: Canvas, flat: Floats, ids: Sequence[str], size: float, legend: Legend
+) -> tuple[Floats, float]:
+    """The points in points of the page, and points a unit; room for most names at the sides."""
+    beside = 4.5 * size
+    if len(ids) <= _MOST_NAMED:
+        widths = [text_width(fit_text(name, size, 0.3 * canvas.width), size) for name in ids]
+        beside = max(beside, min(float(np.median(widths)) + 2 * size, 0.16 * canvas.width))
     low, high = flat.min(axis=0), flat.max(axis=0)
     wide = np.maximum(high - low, 1e-12)
     under, above = _FOOT * legend.size, legend.height
-    room = np.array([canvas.width - 9 * size, canvas.height - under - above - 4 * size])
+    room = np.array([canvas.width - 2 * beside, canvas.height - under - above - 4 * size])
     scale = float(np.min(np.maximum(room, 20.0) / wide))
     middle = np.array([canvas.width / 2, under + (canvas.height - under - above) / 2])
     canvas.ax.set_xlim(0, canvas.width)

@@ -201,7 +201,7 @@ def _speeds(ax: Axes, frame: pd.DataFrame, unit: str) -> None:
     )
     if len(values) > _CROWDED:
         # Without the ways up and down, which would blacken all.
-        ax.hlines(values, steps[:-1], steps[1:], color=INK, lw=0.8)
+        ax.hlines(values, steps[:-1], steps[1:], color=INK, lw=1.2, capstyle="round")
     else:
         ax.plot(edges, np.repeat(values, 2), color=INK, lw=1.3)
     _finish(ax, f"distance a {unit}")

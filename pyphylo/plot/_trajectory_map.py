@@ -90,7 +90,7 @@ def plot_trajectory_map(
     others = [row for row in range(len(ids)) if row not in set(rows)]
     style = family_style([ids[row] for row in others], families)
     canvas, legend, size = map_canvas(style, len(ids), ax, title)
-    xy, scale = on_page(canvas, flat, size, legend)
+    xy, scale = on_page(canvas, flat, ids, size, legend)
     marker = 0.55 * size
     others_dots(canvas, xy[others], style, marker)
     path = xy[rows]
