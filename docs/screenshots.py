@@ -18,7 +18,7 @@ import pyphylo as pp
 from pyphylo.simulate import family_of, simulate_distances, simulate_history
 
 IMAGES = Path(__file__).parent / "images"
-CLIP = {"x": 0, "y": 0, "width": 1300, "height": 960}
+WIDTH, TREE, HEIGHT = 1300, 812, 960
 
 
 def some_families(path: Path) -> str:
@@ -49,7 +49,7 @@ def main() -> None:
         )
 
         def visit(path: Path, scheme: str = "light"):
-            page = browser.new_page(viewport={"width": 1300, "height": 900}, color_scheme=scheme)
+            page = browser.new_page(viewport={"width": WIDTH, "height": 900}, color_scheme=scheme)
             page.goto(path.as_uri())
             page.wait_for_selector("html[data-ready]", state="attached")
             return page
@@ -60,9 +60,10 @@ def main() -> None:
             page.fill("#find", "")
             page.evaluate("document.activeElement.blur()")
 
-        def take(page, name: str) -> None:
+        def take(page, name: str, width: int = WIDTH) -> None:
             page.wait_for_timeout(300)
-            page.screenshot(path=IMAGES / name, full_page=True, clip=CLIP)
+            clip = {"x": 0, "y": 0, "width": width, "height": HEIGHT}
+            page.screenshot(path=IMAGES / name, full_page=True, clip=clip)
             Image.open(IMAGES / name).convert("RGB").save(IMAGES / name, optimize=True)
             page.close()
 
@@ -73,12 +74,9 @@ def main() -> None:
         page = visit(small, "dark")
         choose(page)
         page.select_option("#shape", "circular")
-        page.click("#tab-map")
-        take(page, "report_dark.png")
+        take(page, "report_dark.png", TREE)
 
-        page = visit(large)
-        page.click("#tab-map")
-        take(page, "report_5000.png")
+        take(visit(large), "report_5000.png", TREE)
         browser.close()
 
 
