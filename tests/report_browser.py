@@ -139,8 +139,7 @@ def some(n):
 def full_report(path):
     """Write a report with everything that one can have, of 48 simulated models; gives its tree."""
     history = simulate_history(48, 40, 24, admixed=0.2, family_size=12, declared=0.8, seed=3)
-    D = pp.genetic_distance(history.table)
-    tree = pp.neighbor_joining(D).root_at("midpoint").ladderize()
+    tree = pp.neighbor_joining(pp.genetic_distance(history.table)).root_at("midpoint").ladderize()
     support = np.where(np.arange(tree.n_nodes) < tree.n_tips, np.nan, 87.0)
     tree = pp.Tree(tree.tips, tree.parent, tree.length, support)
     metadata = history.metadata.assign(many=[f"kind {i % 17}" for i in range(48)])
@@ -153,10 +152,9 @@ def full_report(path):
         # Unknown models: the page has a note to show.
         warnings.simplefilter("ignore", pp.PyphyloWarning)
         pp.write_report(
-            D,
+            history.table,
             path,
             tree=tree,
-            store=history.table,
             metadata=pd.concat([metadata, metadata.head(1).assign(model="unknown")]),
             scores=pd.DataFrame({"model": history.models, "quiz": quiz}),
         )

@@ -54,6 +54,7 @@ def test_nothing_is_amiss_whatever_is_open(opened, found, full, scheme, width):
     seek(page, tree.tips[1])
     assert page.locator("#card table").count() >= 3
     assert page.locator("#merge").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.hover("#tree", position={"x": 40, "y": 200})
     page.check("#show-support")
     page.select_option("#colour", label="many")

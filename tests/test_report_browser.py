@@ -12,6 +12,12 @@ from report_browser import chosen, distances, pixels, saved, saved_tree, seek, s
 import pyphylo as pp
 
 SVG = "{http://www.w3.org/2000/svg}"
+# The colour of the tree's canvas in a corner.
+GROUND = """(() => {
+  const pen = new OffscreenCanvas(9, 9).getContext('2d', { willReadFrequently: true });
+  pen.drawImage(document.getElementById('tree'), 0, 0);
+  return [...pen.getImageData(3, 3, 1, 1).data];
+})()"""
 
 
 def test_the_newick_that_is_saved_is_the_tree(opened, tmp_path):
@@ -141,9 +147,7 @@ def test_dark_pages_are_dark(opened, tmp_path):
     grounds = []
     for scheme in ("light", "dark"):
         page = opened.open(path, color_scheme=scheme)
-        grounds.append(page.evaluate(
-            "Array.from(document.getElementById('tree').getContext('2d').getImageData(3,3,1,1).data)"
-        ))  # fmt: skip
+        grounds.append(page.evaluate(GROUND))
     assert min(grounds[0][:3]) > 240
     assert max(grounds[1][:3]) < 50
 
@@ -161,3 +165,33 @@ def test_the_tree_stays_beside_the_card_and_never_covers_the_list(opened):
     settle(page)
     tree, listed = (page.locator(part).bounding_box() for part in ("#tree-part", "#list-part"))
     assert tree["y"] + tree["height"] <= listed["y"]
+
+
+def test_a_dark_page_prints_light(opened, tmp_path):
+    path = pp.write_report(distances(some(20)), tmp_path / "r.html")
+    page = opened.open(path, color_scheme="dark")
+    # No frame passes between these: a browser gives none before it prints.
+    before, during, after = page.evaluate(
+        f"""() => {{
+          const seen = [{GROUND}];
+          for (const event of ['beforeprint', 'afterprint']) {{
+            dispatchEvent(new Event(event));
+            seen.push({GROUND});
+          }}
+          return seen;
+        }}"""
+    )
+    assert max(before[:3]) < 50
+    assert during == [255, 255, 255, 255]
+    assert after == before
+
+
+def test_a_model_at_the_edge_is_shown_without_a_void(opened):
+    names = some(900)
+    page = opened(distances(names))
+    first = page.locator("#list .name").first.text_content()
+    seek(page, first)
+    picture = ElementTree.fromstring(saved(page, "#save-svg"))  # noqa: S314
+    (own,) = [text for text in picture.iter(f"{SVG}text") if text.text == first]
+    y = float(re.search(r"translate\(\S+ ([\d.]+)\)", own.get("transform"))[1])
+    assert 5 < y < 40

@@ -13,7 +13,7 @@ const ramp = ['#440154', '#482475', '#414487', '#355F8D', '#2A788E', '#21918C', 
 
 const darkly = matchMedia('(prefers-color-scheme: dark)');
 const printing = matchMedia('print');
-const isDark = () => darkly.matches && !printing.matches;
+const isDark = () => darkly.matches && document.documentElement.dataset.paper === undefined;
 const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
 
 function rampColour(part) {

@@ -69,8 +69,10 @@ let waiting = false;
 function changed() {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(() => { waiting = false; for (const draw of listeners) draw(); });
+  requestAnimationFrame(() => { waiting = false; drawAll(); });
 }
+
+function drawAll() { for (const draw of listeners) draw(); }
 
 const at = (id) => document.getElementById(id);
 

@@ -18,7 +18,15 @@ at('colour').addEventListener('change', () => { state.column = Number(at('colour
   at('colour').value = String(state.column);
 }
 darkly.addEventListener('change', repaint);
-printing.addEventListener('change', repaint);
+// On paper all is light. No frame comes between being told of printing and the print.
+function onPaper(is) {
+  document.documentElement.toggleAttribute('data-paper', is);
+  repaint();
+  drawAll();
+}
+addEventListener('beforeprint', () => onPaper(true));
+addEventListener('afterprint', () => onPaper(false));
+printing.addEventListener('change', () => onPaper(printing.matches));
 
 // Shape, zoom
 at('shape').addEventListener('change', () => { state.shape = at('shape').value; treeBoard.camera.reset(); changed(); });

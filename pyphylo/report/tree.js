@@ -132,7 +132,8 @@ function drawNames(pen, at2, w, h) {
   const first = seen.ends.filter(marked);
   const strong = new Set(first);
   if (!flat || at2.pitch < 7) for (const v of seen.ends) blockBranch(taken, at2, v, w, h);
-  for (const v of [...first.slice(0, 200), ...seen.ends]) {
+  const before = new Set(first.slice(0, 200));
+  for (const v of [...before, ...seen.ends.filter((end) => !before.has(end))]) {
     const [x, y] = [at2.x[v], at2.y[v]];
     if (x < -60 || x > w + 10 || y < 0 || y > h) continue;
     const words = endName(v);
@@ -238,6 +239,8 @@ function reveal(node) {
   const now = place(seen, camera, w, h);
   if (now.y[node] < 20 || now.y[node] > h - 30) camera.oy += h / 2 - now.y[node];
   if (now.x[node] < 10 || now.x[node] > w - 20) camera.ox += w / 2 - now.x[node];
+  // Nothing is above the first name or below the last
+  if (now.shape === 'rectangular') camera.oy = Math.min(10 * (1 - camera.zy), Math.max(camera.oy, (h - 30) * (1 - camera.zy)));
   focused = node;
 }
 
