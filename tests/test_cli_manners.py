@@ -69,6 +69,18 @@ def test_misspelt_words(capsys, argv, usage, close):
     assert close in err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("argv", [[], ["genes"], ["bench"]])
+def test_without_a_command_there_is_the_list(capsys, argv):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    inner = leaves(build_parser())
+    expected = [p.prog.split()[-1] for p in inner if p.prog.split()[1:-1] == argv]
+    assert expected
+    assert all(f"    {name}" in err for name in expected)
+
+
 def test_nothing_close_is_not_guessed(capsys):
     with pytest.raises(SystemExit):
         main(["xyzzy"])
