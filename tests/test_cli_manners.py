@@ -31,6 +31,7 @@ def examples(parser):
 def test_help_has_examples_that_are_right(parser):
     assert parser.description or parser.prog in {"pyphylo genes show", "pyphylo genes list"}
     assert all(line in parser.format_help() for line in parser.epilog.splitlines())
+    assert all(action.help for action in parser._actions)
     if parser.prog == "pyphylo completion":
         assert parser.epilog.count("pyphylo completion ") == 3
         return
