@@ -31,8 +31,7 @@ templates_path = ["_templates"]
 # Headings of other pages can be linked to, as they can be in a repository's viewer.
 myst_heading_anchors = 3
 
-# Notebooks are kept without outputs: what the pages show was run for them, and an error is one
-# of the build. They are copied for readers to take away.
+# Notebooks are kept without outputs; the build runs them, and fails where one of them does.
 nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True

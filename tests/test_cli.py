@@ -228,7 +228,8 @@ def test_what_is_known_of_genomes(capsys, tmp_path):
     code, text, _ = call(capsys, "genes", "info", tmp_path / "g.jsonl")
     assert code == 0
     assert "no diversity recorded" in text
-    refused(capsys, "does not exist", "genes", "info", "maths")
+    refused(capsys, "did you mean 'math'?", "genes", "info", "maths")
+    refused(capsys, "does not exist", "genes", "info", "nowhere.jsonl")
 
 
 def test_info(capsys):

@@ -56,10 +56,15 @@ def folder(tmp_path_factory):
             file.write((json.dumps(row) + "\n") * count)
     models = made.table.models
     families = {name: name.partition("-")[0].partition("@")[0] for name in models}
-    rows = [f"{name},{families[name]},{i % 7 + 1}" for i, name in enumerate(models)]
+    parents = {"student": "base-model", "my-blend": "base-model", "distilgpt2": "gpt2"}
+    rows = [
+        f"{name},{families[name]},{parents.get(name, '')},{i % 7 + 1}"
+        for i, name in enumerate(models)
+    ]
     for name in ("families.csv", "models.csv"):
-        (folder / name).write_text("\n".join(["model,family,params_b", *rows]) + "\n")
-    scores = [f"{name},{0.3 + 0.02 * i}" for i, name in enumerate(models)]
+        (folder / name).write_text("\n".join(["model,family,base_model,params_b", *rows]) + "\n")
+    scores = [f"{name},{0.3 + 0.02 * i}" for i, name in enumerate(models[2:])]
+    (folder / "bases.txt").write_text("gpt2\nbase-model\nopt-1\n")
     (folder / "scores.csv").write_text("\n".join(["model,quiz", *scores]) + "\n")
     paragraph = "{} genes are cut from paragraphs such as this one, which are all different.\n\n"
     (folder / "notes.txt").write_text("".join(paragraph.format(i) for i in range(100)))
@@ -96,7 +101,7 @@ def test_examples_work(folder, monkeypatch, capsys):
         captured = capsys.readouterr()
         assert code == 0, f"$ {line}\n{captured.err}"
         assert captured.out
-        for written in ("-o", "--output", "--intervals", "--figure", "--plot"):
+        for written in ("-o", "--output", "--intervals", "--figure", "--plot", "--check"):
             words = shlex.split(line)
             if written in words:
                 assert (folder / words[words.index(written) + 1]).stat().st_size > 0

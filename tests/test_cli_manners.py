@@ -31,6 +31,7 @@ def examples(parser):
 def test_help_has_examples_that_are_right(parser):
     assert parser.description or parser.prog in {"pyphylo genes show", "pyphylo genes list"}
     assert all(line in parser.format_help() for line in parser.epilog.splitlines())
+    assert all(action.help for action in parser._actions)
     if parser.prog == "pyphylo completion":
         assert parser.epilog.count("pyphylo completion ") == 3
         return
@@ -67,6 +68,18 @@ def test_misspelt_words(capsys, argv, usage, close):
     assert (stop.value.code, out) == (2, "")
     assert err.startswith(usage)
     assert close in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("argv", [[], ["genes"], ["bench"]])
+def test_without_a_command_there_is_the_list(capsys, argv):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    inner = leaves(build_parser())
+    expected = [p.prog.split()[-1] for p in inner if p.prog.split()[1:-1] == argv]
+    assert expected
+    assert all(f"    {name}" in err for name in expected)
 
 
 def test_nothing_close_is_not_guessed(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -49,6 +50,10 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """As argparse's, but nothing is left over."""
+        if not (sys.argv[1:] if args is None else args) and self._subparsers is not None:
+            # A command that was not named: what there is says more than that it is missing.
+            self.print_help(sys.stderr)
+            self.exit(2)
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self._refuse(rest)

@@ -45,7 +45,9 @@ def _add_sizes(parser: argparse.ArgumentParser, sizes: Mapping[str, list[int]], 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     _add_threads(parser)
     parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="default 5")
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="default float64"
+    )
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +85,10 @@ def _add_nj(kernels: Any) -> None:
         epilog="example: pyphylo bench nj --models 1000 --method bionj",
     )
     _add_sizes(parser, NJ_SIZES, "tips")
-    parser.add_argument("--kind", choices=_KINDS, nargs="+", default=list(_KINDS))
-    parser.add_argument("--method", choices=("nj", "bionj"), default="nj")
+    parser.add_argument(
+        "--kind", choices=_KINDS, nargs="+", default=list(_KINDS), help="of distances; default both"
+    )
+    parser.add_argument("--method", choices=("nj", "bionj"), default="nj", help="default nj")
     parser.add_argument("--condensed", action="store_true", help="give a triangle of distances")
     _add_common(parser)
     add_json(parser)
@@ -108,7 +112,9 @@ def _add_sampling(kernels: Any) -> None:
     )
     parser.add_argument("--genes", type=positive, default=32, metavar="N", help="default 32")
     parser.add_argument("--probes", type=positive, default=32, metavar="N", help="default 32")
-    parser.add_argument("--mode", choices=_MODES, nargs="+", default=["sample"])
+    parser.add_argument(
+        "--mode", choices=_MODES, nargs="+", default=["sample"], help="default sample"
+    )
     parser.add_argument("--device", default="auto", help="default auto")
     parser.add_argument("--dtype", default="auto", help="default auto")
     parser.add_argument("--batch-tokens", type=positive, metavar="N", help="held at once at most")

@@ -67,7 +67,12 @@ def add_parser(commands: Any, name: str) -> None:
         metavar="D",
         help="cpu (default), cuda, cuda:1: where to multiply",
     )
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument(
+        "--dtype",
+        choices=("float64", "float32"),
+        default="float64",
+        help="of the matrix: float64 (default), or half the memory",
+    )
     parser.add_argument(
         "--max-memory",
         metavar="BYTES",

@@ -63,7 +63,7 @@ def _add_build(actions: Any) -> None:
         "a row, any other one a paragraph; each may end in .gz.",
         epilog="example: pyphylo genes build notes.txt more.jsonl --field body -o genome.jsonl",
     )
-    build.add_argument("texts", nargs="*", metavar="FILE")
+    build.add_argument("texts", nargs="*", metavar="FILE", help="texts, as said above")
     build.add_argument("-o", "--output", required=True, metavar="GENOME", help="JSON lines")
     build.add_argument("-n", type=positive, default=128, metavar="N", help="genes, default 128")
     build.add_argument(

@@ -18,7 +18,7 @@ def add_parser(commands: Any, name: str) -> None:
         description='Import JSON lines {"model": …, "gene": …, "completion": …}, plain or gzipped.',
         epilog="example: pyphylo import completions.jsonl.gz --store store",
     )
-    parser.add_argument("completions", metavar="FILE")
+    parser.add_argument("completions", metavar="FILE", help="one completion a line")
     parser.add_argument(
         "--store",
         required=True,

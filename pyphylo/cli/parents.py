@@ -38,7 +38,12 @@ def add_parser(commands: Any, name: str) -> None:
         description="Propose a parent for each model whose metadata name none, or abstain. Writes "
         "columns model, parent (empty: abstains), confidence: the probability that the likeliest "
         "parent is the true one, if the true one is among the candidates.",
-        epilog="example: pyphylo parents distances.npz --metadata models.csv -o parents.csv",
+        epilog="examples:\n"
+        "  pyphylo parents distances.npz --metadata models.csv -o parents.csv\n"
+        "  pyphylo parents distances.npz --metadata models.csv -o parents.csv "
+        "--candidates bases.txt\n"
+        "  pyphylo parents distances.npz --metadata models.csv -o parents.csv --check wrong.csv "
+        "--store store",
     )
     parser.add_argument("matrix", metavar="DIST", help=".npz .npy .phy .csv .tsv .parquet")
     parser.add_argument(

@@ -26,7 +26,8 @@ def add_parser(commands: Any, name: str) -> None:
         description="How many genes and probes leave an error no larger than wanted: the root mean "
         "square error of the unbiased similarity over pairs of models. Variances are those of "
         "STORE, or typical ones of small models.",
-        epilog="example: pyphylo plan store --error 0.03 --figure surface.svg",
+        epilog="examples:\n  pyphylo plan --error 0.03\n"
+        "  pyphylo plan store --error 0.03 --figure surface.svg",
     )
     parser.add_argument("store", nargs="?", metavar="STORE", help="a store like the one to come")
     parser.add_argument("--error", type=float, default=0.02, metavar="E", help="default 0.02")

@@ -54,8 +54,10 @@ def add_parser(commands: Any, name: str) -> None:
         help="benchmark scores from distance, with intervals, beside simple baselines",
         description="Predict every score from models of other families, and say how well that "
         "goes; or, with --missing, learn from all scores and predict those that are missing.",
-        epilog="example: pyphylo predict distances.npz --scores scores.csv --metadata models.csv "
-        "-o predictions.csv --plot predictions.svg",
+        epilog="examples:\n"
+        "  pyphylo predict distances.npz --scores scores.csv --metadata models.csv "
+        "-o predictions.csv --plot predictions.svg\n"
+        "  pyphylo predict distances.npz --scores scores.csv --missing -o filled.csv",
     )
     parser.add_argument(
         "matrix", nargs="?", metavar="DIST", help=".npz .npy .phy .csv .tsv .parquet"

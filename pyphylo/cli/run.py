@@ -29,9 +29,14 @@ def add_parser(commands: Any, name: str) -> None:
         "  pyphylo run mine=checkpoints/final gpt2 --genome code --out family",
     )
     add_models(parser)
-    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--out", required=True, metavar="DIR", help="made where it is not there")
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family: colours")
-    parser.add_argument("--estimator", choices=("plugin", "unbiased"), default="plugin")
+    parser.add_argument(
+        "--estimator",
+        choices=("plugin", "unbiased"),
+        default="plugin",
+        help="of distances: the paper's (default), or without what chance repeats add",
+    )
     add_many(parser)
     add_sampling_engine(parser)
     add_sampling_options(parser)

@@ -29,7 +29,7 @@ def add_parser(commands: Any, name: str) -> None:
         "with a chance of 0.8.",
         epilog="example: pyphylo same weights served --model gpt2 --model gpt2-server",
     )
-    parser.add_argument("first", metavar="STORE_A")
+    parser.add_argument("first", metavar="STORE_A", help="a folder or an address")
     parser.add_argument("second", metavar="STORE_B", help="may be STORE_A, with two --model")
     parser.add_argument(
         "--model",

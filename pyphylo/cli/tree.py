@@ -62,7 +62,12 @@ def add_parser(commands: Any, name: str) -> None:
         help="neighbor joining (default), BIONJ, UPGMA, or balanced minimum evolution",
     )
     add_root_options(parser)
-    parser.add_argument("--negative", choices=("clamp", "keep"), default="clamp")
+    parser.add_argument(
+        "--negative",
+        choices=("clamp", "keep"),
+        default="clamp",
+        help="branches below 0: made 0 (default), or kept",
+    )
     parser.add_argument("--metadata", metavar="CSV", help="columns model, family, base_model, date")
     parser.add_argument(
         "--living-ancestors",
