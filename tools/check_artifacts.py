@@ -28,7 +28,8 @@ IN_PACKAGE = re.compile(
 )
 CORE = re.compile(r"pyphylo/_core\.[\w-]+\.(?:so|pyd)")
 IN_METADATA = re.compile(
-    r"pyphylo-[\d.]+\w*\.dist-info/(?:METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"
+    r"pyphylo-[\d.]+\w*\.dist-info/(?:METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE"
+    r"|sboms/[\w.-]+\.json|DELVEWHEEL)"
 )
 BUNDLED = re.compile(r"pyphylo\.libs/[\w.+-]+|pyphylo/\.dylibs/[\w.+-]+")
 ADDED_BY_INSTALLERS = re.compile(
@@ -73,7 +74,8 @@ def wrong_in_wheel(path: Path) -> Iterator[str]:
     if size >= LARGEST_WHEEL:
         yield f"has {size:,} bytes, {LARGEST_WHEEL:,} or more"
     with zipfile.ZipFile(path) as archive:
-        yield from wrong_in_package(archive.namelist())
+        files = [name for name in archive.namelist() if not name.endswith("/")]
+    yield from wrong_in_package(files)
 
 
 def wrong_in_installed() -> Iterator[str]:
