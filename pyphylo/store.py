@@ -24,6 +24,7 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,10 @@ class SampleStore:
         self.genome = genome
         self.config = dict(config)
         self._told: set[str] = set()
+
+    @cached_property
+    def _genome_digest(self) -> str:
+        return self.genome.digest
 
     def __repr__(self) -> str:
         return f"SampleStore({str(self.path)!r}, {len(self.genome)} genes)"
@@ -400,7 +405,7 @@ class SampleStore:
         *,
         replace: bool,
     ) -> bool:
-        data = shard_bytes(identity, table, facts, self.config, self.genome.digest)
+        data = shard_bytes(identity, table, facts, self.config, self._genome_digest)
         name = f"shards/{self.shard_name(identity)}"
         return self._storage.put(name, data, replace=replace)
 
@@ -409,7 +414,7 @@ class SampleStore:
         key = {
             "identity": identity.to_dict(),
             "sampling": self.config,
-            "genome": self.genome.digest,
+            "genome": self._genome_digest,
         }
         digest = hashlib.sha256(json_bytes(key)).hexdigest()[:16]
         return f"{_slug(identity.name)}-{digest}.parquet"

@@ -201,12 +201,16 @@ def import_completions(
             name: ModelIdentity(name, _digest(found.table(k, positions)), "import", "", "")
             for k, name in enumerate(found.models)
         }
-        fresh = {name: k for k, name in enumerate(found.models) if not opened.has(identities[name])}
-        for name, k in fresh.items():
-            table = found.table(k, positions)
+        with opened.looked_through():
+            fresh = {
+                name: identity for name, identity in identities.items() if not opened.has(identity)
+            }
+        numbers = {name: k for k, name in enumerate(found.models)}
+        for name, identity in fresh.items():
+            table = found.table(numbers[name], positions)
             with opened.locked(name):
-                if not opened.has(identities[name]):  # another process was quicker
-                    opened.write_table(identities[name], table, {})
+                if not opened.has(identity):  # or another process was quicker
+                    opened.write_table(identity, table, {})
     return opened, list(fresh)
 
 
