@@ -298,7 +298,8 @@ def _harness(
     if targets is None:
         groups = data.get("group_subtasks")
         groups = groups if isinstance(groups, dict) else {}
-        within = {str(part) for parts in groups.values() for part in parts or ()}
+        lists = (parts for parts in groups.values() if isinstance(parts, list))
+        within = {str(part) for parts in lists for part in parts}
         for task in tasks:
             if task.startswith(_SUBJECT):
                 continue

@@ -32,9 +32,9 @@ if any((_ROOT / "pyphylo").glob("_core*.so")):
     sys.path.insert(1, str(_ROOT))
 import targets  # noqa: E402 -- which imports the package
 
-LONGEST = 20.0
+LONGEST = 60.0
 """Seconds that one input may take."""
-SETTING_UP = 120.0
+SETTING_UP = 300.0
 
 
 def feed(
