@@ -3,14 +3,12 @@
 #
 #   core_cpp/sanitize.sh asan|ubsan|tsan|asan-ubsan both suites under sanitizers of g++
 #   core_cpp/sanitize.sh valgrind                   the core's tests under memcheck
-#   core_cpp/sanitize.sh tidy                       clang-tidy over all of core_cpp
 #   CXX=clang++ core_cpp/sanitize.sh fuzz [SECONDS] libFuzzer on each target, 600 s by default
-#   core_cpp/sanitize.sh aarch64                    the kernels of Arm, under qemu-user
 #
 # Needs what README.md's test command installs, doctest, and the tool that is named.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?asan, ubsan, asan-ubsan, tsan, valgrind, tidy, fuzz or aarch64}
+what=${1:?asan, ubsan, asan-ubsan, tsan, valgrind or fuzz}
 build=build/$what
 
 # Tests that call the core: its tables, kernels and readers.
@@ -62,12 +60,6 @@ case $what in
     valgrind --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,indirect \
       build/release/phylo_tests "${@:2}"
     ;;
-  tidy)
-    cmake --preset release -B "$build" -DPYPHYLO_BUILD_PYTHON=ON -DPYPHYLO_BUILD_FUZZERS=ON \
-      -Dpybind11_DIR="$(python -m pybind11 --cmakedir)"
-    python -c 'import json, sys; [print(e["file"]) for e in json.load(open(sys.argv[1]))]' \
-      "$build/compile_commands.json" | xargs -P 2 -n 4 clang-tidy -p "$build" --quiet
-    ;;
   fuzz)
     cmake --preset fuzz
     cmake --build --preset fuzz
@@ -76,12 +68,6 @@ case $what in
       "$build/fuzz_$target" -max_total_time="${2:-600}" -timeout=60 -rss_limit_mb=2048 \
         -malloc_limit_mb=64 -print_final_stats=1 "$build/corpus/$target" "core_cpp/fuzz/corpus/$target"
     done
-    ;;
-  aarch64)
-    cmake --preset release -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
-      -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -Ddoctest_DIR=/usr/lib/cmake/doctest
-    cmake --build "$build"
-    qemu-aarch64-static -L /usr/aarch64-linux-gnu "$build/phylo_tests" "${@:2}"
     ;;
   *)
     echo "unknown: $what" >&2
