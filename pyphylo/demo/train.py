@@ -76,7 +76,7 @@ def new_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
 def load_model(folder: Path) -> LlamaForCausalLM:
     """The model that `save_model` left."""
     with quiet():
-        return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        return LlamaForCausalLM.from_pretrained(folder, weights_only=True, dtype=torch.float32)
 
 
 def save_model(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
