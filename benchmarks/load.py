@@ -148,15 +148,16 @@ def run_store(args: argparse.Namespace, folder: Path) -> None:
 @step
 def read_on(folder: str, seconds: str) -> None:
     """Read whatever is there, over and over; each shard is checked as it is read."""
-    end = time.monotonic() + float(seconds)
+    begin = time.monotonic()
     shards = rounds = 0
-    while time.monotonic() < end:
+    while time.monotonic() < begin + float(seconds):
         store = SampleStore.open(folder)
         for shard in store.shards():
             assert shard.table.num_rows == 16 * _PROBES
             shards += 1
         rounds += 1
-    print(f"{shards} shards in {rounds} rounds, {shards / float(seconds):.0f} a second")
+    lasted = time.monotonic() - begin
+    print(f"{shards} shards in {rounds} rounds, {shards / lasted:.0f} a second")
 
 
 def run_readers(args: argparse.Namespace, folder: Path) -> None:
