@@ -302,7 +302,7 @@ def test_viewers_get_one_line_each(tmp_path, kind):
 
 # Figures
 
-LAYOUTS = ("rectangular", "unrooted")
+LAYOUTS = ("rectangular", "circular", "unrooted")
 
 
 def is_drawn(name, texts):
