@@ -31,8 +31,8 @@ class Panels {
     /// into.
     Panels(std::int64_t rows, std::int64_t groups)
         : groups_(groups),
-          values_(std::max(kGroup, (rows + kTileColumns - 1) / kTileColumns * kTileColumns *
-                                       groups * kColumns)) {
+          values_(kGroup +
+                  (rows + kTileColumns - 1) / kTileColumns * kTileColumns * groups * kColumns) {
         std::fill_n(values_.data(), values_.size(), Value{0});
     }
     [[nodiscard]] static std::int64_t groups_for(std::int64_t columns) noexcept {
