@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -197,9 +198,12 @@ class LocalStorage:
 
     def kind(self) -> Kind:
         """What there is."""
-        if self.place.is_dir():
-            return "folder"
-        return "file" if self.place.exists() else "absent"
+        try:
+            # One look: another process may make it between two.
+            mode = self.place.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return "absent"
+        return "folder" if stat.S_ISDIR(mode) else "file"
 
     def has_file(self, name: str) -> bool:
         """Whether there is a file of that name."""

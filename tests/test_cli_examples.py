@@ -58,11 +58,13 @@ def folder(tmp_path_factory):
     families = {name: name.partition("-")[0].partition("@")[0] for name in models}
     parents = {"student": "base-model", "my-blend": "base-model", "distilgpt2": "gpt2"}
     rows = [
-        f"{name},{families[name]},{parents.get(name, '')},{i % 7 + 1}"
+        f"{name},{families[name]},{parents.get(name, '')},{i % 7 + 1},{'mit' if i % 2 else 'gpl'}"
         for i, name in enumerate(models)
     ]
     for name in ("families.csv", "models.csv"):
-        (folder / name).write_text("\n".join(["model,family,base_model,params_b", *rows]) + "\n")
+        (folder / name).write_text(
+            "\n".join(["model,family,base_model,params_b,license", *rows]) + "\n"
+        )
     scores = [f"{name},{0.3 + 0.02 * i}" for i, name in enumerate(models[2:])]
     (folder / "bases.txt").write_text("gpt2\nbase-model\nopt-1\n")
     (folder / "scores.csv").write_text("\n".join(["model,quiz", *scores]) + "\n")

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,8 +22,10 @@ from pyphylo._expansion import FREE, check_expansion
 from pyphylo._user_folder import private_folder
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.io._bounded_parquet import decoded_strings, read_flat
+from pyphylo.io._spool import Spool
 from pyphylo.io._spreadsheet import frame_csv, guarded, unguarded
 from pyphylo.io.completions import read_completions
+from pyphylo.io.metadata import read_metadata
 from pyphylo.io.scores import read_scores
 from pyphylo.io.trees import read_trees
 from pyphylo.predict import BenchmarkRegressor
@@ -268,12 +271,17 @@ def test_what_unpacks_to_far_more_than_it_is_is_refused():
         check_expansion("x", 1000, FREE + 1)
 
 
+def completions(path):
+    with Spool(path.parent) as rows:
+        return read_completions(path, rows)
+
+
 def test_gzip_bombs_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("pyphylo._expansion.FREE", 1 << 20)
     path = tmp_path / "c.jsonl.gz"
     path.write_bytes(gzip.compress(b" " * (1 << 24)))  # one line
     with pytest.raises(FileFormatError, match=r"'.*c\.jsonl\.gz' unpacks to more than"):
-        read_completions(path)
+        completions(path)
     from pyphylo.io.texts import read_plain
 
     with pytest.raises(FileFormatError, match="unpacks to more than"):
@@ -381,7 +389,7 @@ def test_long_headers_of_scores_are_read_in_linear_time(tmp_path):
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "9" * 5000, "1e999", "NaN"])
 def test_json_of_any_depth_and_size_of_number_is_refused_in_words(text, tmp_path):
     for suffix, read in (
-        (".jsonl", read_completions),
+        (".jsonl", completions),
         (".json", read_scores),
         ("", pp.Genome.load),
     ):
@@ -460,6 +468,16 @@ def test_guarding_is_undone_and_leaves_no_formula(text):
     assert unguarded(guarded(text)) == text
     assert guarded(text)[:1] not in set("=+-@\t\n\r" + WIDE)
     assert (guarded(text) == text) == (text.lstrip("'")[:1] not in {f[0] for f in FORMULAS})
+
+
+@pytest.mark.parametrize("name", ["=1+1", "'=1", "-x", "'a", "a"])
+def test_tables_that_were_guarded_are_read_as_they_were(name, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(frame_csv(pd.DataFrame({"model": [name, "b"], name: [0.5, 0.25]})))
+    rows = read_scores(path).frame[["name", "benchmark", "score"]]
+    assert rows.to_numpy().tolist() == [[name, name, 0.5], ["b", name, 0.25]]
+    path.write_bytes(frame_csv(pd.DataFrame({"model": [name, "b"], "family": [name, "f"]})))
+    assert read_metadata(path) == {name: {"family": name}, "b": {"family": "f"}}
 
 
 def test_matrices_keep_formulas_as_names_and_files_hold_none(tmp_path):

@@ -22,7 +22,7 @@ def add_parser(commands: Any, name: str) -> None:
         epilog="examples:\n"
         "  pyphylo report family\n"
         "  pyphylo report distances.npz --metadata models.csv --scores scores.csv -o report.html\n"
-        "  pyphylo report store --metadata models.csv --color-by license --model org/name --merges",
+        "  pyphylo report store --metadata models.csv --color-by license --model gpt2 --merges",
     )
     parser.add_argument(
         "source",

@@ -19,6 +19,7 @@ from typing import Any
 from pyphylo._files import read_bytes
 from pyphylo._names import did_you_mean
 from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
+from pyphylo.io._spreadsheet import unguarded
 
 __all__ = [
     "Lineage",
@@ -36,6 +37,8 @@ _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?(?:[T ].*)?")
 def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
     """Each model's row, by name; empty cells are left out.
 
+    An apostrophe that keeps a spreadsheet from calculating a text is none of the text.
+
     Raises
     ------
     FileFormatError
@@ -49,7 +52,7 @@ def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: dict[str, dict[str, str]] = {}
     try:
-        header = next(reader, [])
+        header = list(map(unguarded, next(reader, [])))
         if "model" not in header:
             hint = did_you_mean("model", header)
             raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'{hint}")
@@ -60,7 +63,8 @@ def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
             where = f"{str(path)!r}, line {reader.line_num}"
             if len(fields) != len(header):
                 raise FileFormatError(f"{where}: {len(fields)} cells, not {len(header)}")
-            row = {key: value for key, value in zip(header, fields, strict=True) if value}
+            cells = zip(header, map(unguarded, fields), strict=True)
+            row = {key: value for key, value in cells if value}
             model = row.pop("model", "")
             if not model or model in rows:
                 raise FileFormatError(f"{where}: model {model!r} is empty or occurs twice")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from pyphylo._files import read_bytes
 from pyphylo._names import clean_text, did_you_mean
 from pyphylo.errors import FileFormatError, InputError
+from pyphylo.io._spreadsheet import unguarded
 from pyphylo.io.eval_results import is_results, parse_results, read_json
 
 if TYPE_CHECKING:
@@ -149,14 +150,14 @@ def _delimited(path: Path, suffix: str) -> tuple[list[str], list[Row]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     rows: list[Row] = []
     try:
-        header = next(reader, [])
+        header = list(map(unguarded, next(reader, [])))
         for cells in reader:
             where = f"{str(path)!r}, line {reader.line_num}"
             if not cells:
                 continue
             if len(cells) != len(header):
                 raise FileFormatError(f"{where}: {len(cells)} cells, not {len(header)}")
-            rows.append((where, cells))
+            rows.append((where, list(map(unguarded, cells))))
     except csv.Error as error:
         raise FileFormatError(f"{str(path)!r}, line {reader.line_num}: {error}") from None
     return header, rows

@@ -16,6 +16,7 @@ from mutate import Mutation, blind, in_json, in_json_lines, in_zip, zipped
 from tables import parquet_bytes
 
 import pyphylo as pp
+from pyphylo.io._spool import Spool
 from pyphylo.io.completions import read_completions
 from pyphylo.io.metadata import read_lineage, read_metadata
 from pyphylo.io.scores import read_scores
@@ -72,15 +73,17 @@ def _is_name(text: object) -> bool:
 
 
 def _completions(path: Path) -> None:
-    genes, rows = read_completions(path)
-    assert all(map(_is_name, genes))
-    assert len(set(genes)) == len(genes)
-    for name, model in rows.items():
-        assert _is_name(name)
-        assert len(model.genes) == len(model.completions) > 0
-        table = model.to_table()
-        assert 0 <= min(model.genes) <= max(model.genes) < len(genes)
-        assert table.num_rows == len(model.genes)
+    with Spool(path.parent) as rows:
+        found = read_completions(path, rows)
+        for names in (found.models, found.genes):
+            assert all(map(_is_name, names))
+            assert len(set(names)) == len(names) > 0
+        at = np.arange(len(found.genes), dtype=np.int32)
+        for model in range(len(found.models)):
+            table = found.table(model, at)
+            assert table.num_rows > 0
+            assert set(table["gene"].to_pylist()) <= set(at.tolist())
+            table["completion"].combine_chunks().validate(full=True)
 
 
 def _row(model: str, gene: str, text: str) -> str:
