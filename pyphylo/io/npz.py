@@ -58,7 +58,9 @@ def read(path: Path) -> RawMatrix:
     """Read any archive with ``values`` and ``ids``; pyphylo's own say more."""
     with path.open("rb") as handle:
         arrays = read_arrays(path, handle)
-    if "values" not in arrays or not ("ids" in arrays or "id_bytes" in arrays):
+    if "values" not in arrays or not (
+        "ids" in arrays or arrays.keys() >= {"id_bytes", "id_offsets"}
+    ):
         raise FileFormatError(f"{str(path)!r} lacks the arrays 'values' and 'ids'")
     meta = _meta(arrays, path)
     return RawMatrix(
@@ -80,7 +82,7 @@ def _meta(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
 
 
 def _ids(arrays: dict[str, NDArray[Any]], path: Path) -> list[str]:
-    if "id_bytes" not in arrays or "id_offsets" not in arrays:
+    if not arrays.keys() >= {"id_bytes", "id_offsets"}:
         return [str(name) for name in arrays["ids"].ravel().tolist()]
     data, offsets = arrays["id_bytes"].tobytes(), arrays["id_offsets"].tolist()
     try:
