@@ -32,6 +32,9 @@ threaded=(tests/test_similarity_kernels.py tests/test_similarity.py tests/test_r
   tests/test_indices.py::test_threads_do_not_change_bits tests/test_f_statistics.py
   tests/test_nj.py::test_threads_and_matrix_dtype_change_nothing)
 
+# What is asked to take less than a second.
+timed=(tests/test_similarity_output.py::test_ctrl_c_stops_at_once_and_leaves_nothing)
+
 # pytest with the sanitizer's library loaded before Python, on a copy of the package whose core is
 # the watched one. The copy is this run's alone.
 watched_pytest() {
@@ -52,7 +55,7 @@ import pytest
 from pyphylo import _core
 print("watched:", _core.__file__, flush=True)
 assert _core.__file__.startswith(sys.argv[1] + "/pyphylo/"), "this is another core"
-sys.exit(pytest.main(sys.argv[2:]))' "$copy" -q -n 0 -p no:cacheprovider "$@"
+sys.exit(pytest.main(sys.argv[2:]))' "$copy" -q -n 0 -p no:cacheprovider "${timed[@]/#/--deselect=}" "$@"
 }
 
 case $what in
@@ -84,7 +87,8 @@ case $what in
     # Every file that is compiled: not the kernels of other processors.
     python -c 'import json, sys; [print(e["file"]) for e in json.load(open(sys.argv[1]))]' \
       "$build/compile_commands.json" |
-      xargs -P "$(nproc)" -n 2 clang-tidy -p "$build" --quiet --header-filter='core_cpp/.*' "${@:2}"
+      xargs -P "$(nproc)" -n 2 clang-tidy -p "$build" --quiet \
+        --header-filter='core_cpp/(include|bindings|fuzz|tests)/' "${@:2}"
     ;;
   aarch64)
     export QEMU_LD_PREFIX=${QEMU_LD_PREFIX:-/usr/aarch64-linux-gnu}
