@@ -23,8 +23,7 @@ bindings=(tests/test_alleles.py tests/test_store_alleles.py         # allele_tab
   tests/test_torch_similarity.py::test_self_terms                   # self_terms
   tests/test_nearest.py                                             # gene_products
   tests/test_indices.py tests/test_resampling.py tests/test_f_statistics.py tests/test_placement.py
-  tests/test_nj.py::test_large_matrices_equal_the_oracle            # joined_rows
-  tests/test_nj.py::test_threads_and_matrix_dtype_change_nothing)
+  tests/test_nj.py::test_threads_and_matrix_dtype_change_nothing)   # joined_rows
 # Those that use more than one thread.
 threaded=(tests/test_similarity_kernels.py tests/test_similarity.py tests/test_resampling.py
   tests/test_placement.py tests/test_ray_strips.py tests/test_nearest.py
@@ -32,8 +31,9 @@ threaded=(tests/test_similarity_kernels.py tests/test_similarity.py tests/test_r
   tests/test_indices.py::test_threads_do_not_change_bits tests/test_f_statistics.py
   tests/test_nj.py::test_threads_and_matrix_dtype_change_nothing)
 
-# What is asked to take less than a second.
-timed=(tests/test_similarity_output.py::test_ctrl_c_stops_at_once_and_leaves_nothing)
+# What is measured there: seconds and bytes, of which sanitizers take more.
+measured=(tests/test_similarity_output.py::test_ctrl_c_stops_at_once_and_leaves_nothing
+  tests/test_similarity_output.py::test_memory_is_what_is_stated)
 
 # pytest with the sanitizer's library loaded before Python, on a copy of the package whose core is
 # the watched one. The copy is this run's alone.
@@ -55,7 +55,7 @@ import pytest
 from pyphylo import _core
 print("watched:", _core.__file__, flush=True)
 assert _core.__file__.startswith(sys.argv[1] + "/pyphylo/"), "this is another core"
-sys.exit(pytest.main(sys.argv[2:]))' "$copy" -q -n 0 -p no:cacheprovider "${timed[@]/#/--deselect=}" "$@"
+sys.exit(pytest.main(sys.argv[2:]))' "$copy" -q -n 0 -p no:cacheprovider "${measured[@]/#/--deselect=}" "$@"
 }
 
 case $what in
