@@ -62,8 +62,10 @@ def propose_parents(
         confidence. The confidence is the probability that the likeliest parent
         is the true one, given that the true one is among the candidates, also where it
         is too low for an answer. Proposals and declarations together have no cycle.
-        ``attrs``: "rule" (in words), "pairs", "threshold", "precision", and
-        "leave_out" as `evaluate_parents` returns it (None without pairs enough).
+        ``attrs``: "rule" (in words), "pairs", "threshold", "precision", "likeliest" (a
+        list: of each row the candidate that its confidence is of, proposed or not; None
+        without candidates), and "leave_out" as `evaluate_parents` returns it (None without
+        pairs enough).
 
     Raises
     ------
@@ -116,6 +118,9 @@ def propose_parents(
         "pairs": rule.n_pairs,
         "threshold": rule.threshold,
         "precision": asked.precision,
+        "likeliest": [
+            D.ids[found[i].parent] if found[i].parent >= 0 else None for i in asked.numbers
+        ],
         "leave_out": _summary(leave_out(asked.models, asked.hidden, asked.precision, "model"))
         if learned and evaluate
         else None,

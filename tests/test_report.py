@@ -380,6 +380,11 @@ def test_tree_and_matrix_that_disagree_show_what_both_have():
         report_html(distances(3, names=["x", "y", "z"]), tree=tree)
 
 
+def test_scores_of_another_kind_are_refused():
+    with pytest.raises(pp.InputError, match=r"scores must be a path, a DataFrame .* not dict"):
+        report_html(distances(4), scores={"model-1": {"quiz": 0.5}})
+
+
 def test_metadata_of_unknown_models_are_named():
     D = distances(4)
     with pytest.warns(pp.PyphyloWarning, match="1 model of the metadata is not in the tree"):

@@ -104,6 +104,25 @@ def test_neither_children_nor_the_same_run_are_tried_as_parents(shown):
     assert told["other@step100"]["candidates"] == 12 - 3
 
 
+def test_a_run_and_the_model_that_it_is_named_after_are_one(bred):
+    frame = bred.to_frame()
+    frame["model"] = frame["model"].astype(str).replace("other@step1000", "other")
+    rows = frame.loc[frame.index.repeat(frame["count"].astype(int)), ["model", "gene", "allele"]]
+    renamed = pp.AlleleTable.from_records(
+        list(rows.itertuples(index=False, name=None)), rule=pp.AlleleRule()
+    )
+    rows = METADATA | {f"other@step{step}": {"base_model": "other"} for step in (0, 10, 100)}
+    for metadata in (METADATA, rows):
+        found = gather(renamed)
+        tests = merge_tests(found, metadata)["tests"]
+        told = dict(zip(found.tree.tips, tests, strict=True))
+        other = found.tree.tips.index("other")
+        for step in (0, 10, 100):
+            test = told[f"other@step{step}"]
+            assert test["candidates"] == 12 - 3
+            assert other not in test.get("parents", [])
+
+
 def test_tests_can_be_left_out_and_asked_for(bred, shown, monkeypatch):
     assert "merges" not in payload_of(report_html(bred, merges=False))
     monkeypatch.setattr("pyphylo.report._write.UNASKED", 5)
@@ -164,7 +183,8 @@ def test_a_run_has_the_distances_and_limits_of_trajectory(bred, shown):
     names = [shown["names"][tip] for tip in run["tips"]]
     assert names == [f"other@step{step}" for step in (0, 10, 100, 1000)]
     assert run["steps"] == [0, 10, 100, 1000]
-    frame = pp.trajectory(bred, names, estimator="plugin")
+    frame = pp.trajectory(bred, names)
+    assert run["estimator"] == "unbiased"
     for to in ("start", "end", "previous"):
         part = frame[frame["to"] == to]
         skipped = 4 - len(part)
@@ -189,6 +209,44 @@ def test_without_alleles_a_run_has_the_matrix_distances():
     assert "start_lower" not in run
 
 
+def test_plugin_distances_have_no_speed(bred):
+    # Of neighbouring checkpoints they tell the chance of sampling, and little else.
+    D = pp.nei_distance(bred)
+    (run,) = runs_shown(gather(D), {})
+    assert run["estimator"] == "plugin"
+    assert "speed" not in run
+    assert payload_of(report_html(D))["near"]["chance"] is True
+    unbiased = pp.nei_distance(bred, estimator="unbiased")
+    (run,) = runs_shown(gather(unbiased), {})
+    assert run["estimator"] == "unbiased"
+    assert len(run["speed"]) == 4
+    assert payload_of(report_html(unbiased))["near"]["chance"] is False
+    single = [
+        (f"m@step{i}", f"g{gene}", f"w{(gene * i) % 3}") for i in range(4) for gene in range(12)
+    ]
+    (run,) = runs_shown(gather(pp.AlleleTable.from_records(single, rule=pp.AlleleRule())), {})
+    assert run["estimator"] == "plugin"
+    assert "speed" not in run
+
+
+def test_checkpoints_that_do_not_differ_are_not_told_apart():
+    rng = np.random.default_rng(1)
+    p = softmax(rng.normal(0, 1.5, (64, 10)))
+    rows = [
+        (f"m@step{step}", f"g{gene}", f"w{word}")
+        for step in range(5)
+        for gene in range(64)
+        for word in rng.choice(10, 16, p=p[gene])
+    ]
+    table = pp.AlleleTable.from_records(rows, rule=pp.AlleleRule())
+    plugin = pp.nei_distance(table)
+    data = payload_of(report_html(table, merges=False))
+    (run,) = data["runs"]
+    assert data["near"]["chance"] is True
+    assert min(plugin.values[0, 1:]) > 0.05
+    assert all(0 <= d < 0.03 for d in run["previous"][1:])
+
+
 # -- parents
 
 
@@ -197,6 +255,11 @@ def test_parents_are_proposed_beside_declared_ones_too(shown):
     declared = [i for i, text in enumerate(parents["declared"]) if text is not None]
     assert len(declared) == 7
     assert all(parents["confidence"][i] is not None for i in declared)
+    for likeliest, proposed, sure in zip(
+        parents["likeliest"], parents["proposed"], parents["confidence"], strict=True
+    ):
+        assert (likeliest is None) == (not sure)
+        assert proposed in (None, likeliest)
     assert any(parents["confidence"][i] is not None for i in range(len(shown["names"]))
                if i not in declared)  # fmt: skip
 

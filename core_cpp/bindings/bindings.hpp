@@ -43,7 +43,7 @@ StopRequest stop_on_signal();
 /// Tells Python the bytes; takes the GIL, so call it without. `told` must outlive it.
 Claim claim_from(const py::function& told);
 
-void register_errors(py::module_& module);
+void register_errors();
 void register_allele_table(py::module_& module);
 void register_f_statistics(py::module_& module);
 void register_gene_products(py::module_& module);

@@ -7,7 +7,7 @@ PYBIND11_MODULE(_core, module) {
     module.attr("__version__") = PYPHYLO_VERSION;
     module.def("detected_instruction_sets", &phylo::detected_instruction_sets);
     module.def("kernel_instruction_set", &phylo::kernel_instruction_set);
-    register_errors(module);
+    register_errors();
     register_allele_table(module);
     register_similarity(module);  // and what the signatures of others name
     register_f_statistics(module);

@@ -36,8 +36,7 @@ Claim claim_from(const py::function& told) {
 
 /// The classes live in pyphylo.errors, so that Python code can raise and catch them
 /// without the extension.
-void register_errors(py::module_& module) {
-    static_cast<void>(module);
+void register_errors() {
     py::register_exception_translator([](std::exception_ptr pointer) {
         const auto raise = [](const char* name, const char* text) {
             const py::object type = py::module_::import("pyphylo.errors").attr(name);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -29,17 +30,18 @@ constexpr unsigned kMostSeconds = 30;  ///< of one input
 constexpr std::size_t kMostBytes = 4096;
 
 std::mt19937_64& randomness() {
-    static std::mt19937_64 random;
+    // The same inputs each time, unless -seed says otherwise.
+    static std::mt19937_64 random;  // NOLINT(bugprone-random-generator-seed)
     return random;
 }
 std::size_t below(std::size_t end) { return static_cast<std::size_t>(randomness()() % end); }
 
 /// Bytes that are borders of something.
 std::uint64_t border() {
-    constexpr std::uint64_t borders[] = {0,          1,           0x7F,        0x80,
-                                         0xFF,       0x7FFF,      0x7FFFFFFF,  0x80000000,
-                                         0xFFFFFFFF, 1ULL << 53U, ~0ULL >> 1U, ~0ULL};
-    return borders[below(std::size(borders))];
+    constexpr std::array<std::uint64_t, 12> borders = {
+        0,          1,          0x7F,       0x80,        0xFF,        0x7FFF,
+        0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1ULL << 53U, ~0ULL >> 1U, ~0ULL};
+    return borders[below(borders.size())];
 }
 
 void change(Input& input) {
@@ -116,7 +118,7 @@ extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, st
     return input.size();
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char* const* argv) {
     long runs = 0;
     std::string last = "last_input";
     std::vector<Input> inputs;

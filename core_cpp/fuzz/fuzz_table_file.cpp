@@ -1,6 +1,8 @@
 // Any bytes as an allele table's file: refused with FormatError, or a table that is whole and safe
 // in every kernel, in memory that is bounded by the file's size.
+#include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "fuzz.hpp"
 #include "phylo/errors.hpp"
@@ -15,6 +17,7 @@ using namespace phylo::fuzz;
 constexpr std::size_t kMultiple = 8;
 constexpr std::size_t kBeside = std::size_t{16} << 10U;
 
+constexpr std::string_view kMagic = "PHYLOTBL";
 constexpr std::size_t kChecksumAt = 12;
 constexpr std::size_t kHeader = 16;
 
@@ -28,7 +31,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
     std::size_t changed = LLVMFuzzerMutate(data, size, most);
     if (seed % 16 != 0 && changed >= kHeader) {
         changed -= changed % 8;  // a file is whole words
-        std::memcpy(data, "PHYLOTBL", 8);
+        std::ranges::copy(kMagic, data);
         const std::uint32_t checksum = slow_crc32({data + kHeader, changed - kHeader});
         std::memcpy(data + kChecksumAt, &checksum, sizeof checksum);
     }

@@ -53,7 +53,7 @@ void write_format_1(const std::filesystem::path& from, const std::filesystem::pa
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char* const* argv) {
     if (argc != 2) {
         return 2;
     }

@@ -117,7 +117,8 @@ std::uint64_t Choices::bytes(int count) noexcept {
 std::string Choices::text() {
     const std::size_t length = byte();
     if (length >= 16) {
-        return std::string(length, static_cast<char>(byte()));
+        std::string same(length, static_cast<char>(byte()));
+        return same;
     }
     std::string text;
     for (std::size_t i = 0; i < length; ++i) {

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "kernels_of.hpp"
 #include "make_table.hpp"
 #include "pair_terms.hpp"
 #include "phylo/errors.hpp"
@@ -49,20 +50,6 @@ std::vector<std::int64_t> numerators(const AlleleTable& table, const Pairs& pair
             {.quantity = Quantity::numerator, .type = Output::Type::int64, .values = out.data()});
     return out;
 }
-
-/// Calls use the named instruction set as long as it lives.
-class KernelsOf {
-   public:
-#ifdef _WIN32
-    explicit KernelsOf(const std::string& name) { _putenv_s("PYPHYLO_ISA", name.c_str()); }
-    ~KernelsOf() { _putenv_s("PYPHYLO_ISA", ""); }
-#else
-    explicit KernelsOf(const std::string& name) { setenv("PYPHYLO_ISA", name.c_str(), 1); }
-    ~KernelsOf() { unsetenv("PYPHYLO_ISA"); }
-#endif
-    KernelsOf(const KernelsOf&) = delete;
-    KernelsOf& operator=(const KernelsOf&) = delete;
-};
 
 /// `kinds` alleles a cell, of up to `alleles`, the first ones more often; counts add up to n.
 /// Cells have another n each where `varying`, and one in `missing` is missing.

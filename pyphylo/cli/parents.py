@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         "parents": str(target),
         "models": len(frame),
         "answered": int(frame["parent"].notna().sum()),
-        **{str(key): _finite(value) for key, value in frame.attrs.items()},
+        **{str(key): _finite(value) for key, value in frame.attrs.items() if key != "likeliest"},
         "proposals": _records(frame),
     }
     text = _sentences(data)

@@ -13,7 +13,7 @@ from pyphylo.report._numbers import packed
 if TYPE_CHECKING:
     from pyphylo.report._inputs import Material
 
-__all__ = ["limits", "shown_estimator"]
+__all__ = ["counts_chance", "limits", "shown_estimator"]
 
 _MOST = 2000
 """Most models of which intervals are computed: some ten seconds at 128 genes."""
@@ -79,3 +79,24 @@ def shown_estimator(found: Material) -> str | None:
         if abs(float(own.values[0, 1]) - shown) < _SAME:
             return estimator
     return None
+
+
+def counts_chance(found: Material) -> bool:
+    """Whether the shown distances are known to part two samples of one model.
+
+    Those of the plug-in estimator do, but where probabilities are exact.
+    """
+    from pyphylo.distance import nei_distance
+
+    if found.table is None:
+        return found.distances.provenance.get("estimator") == "plugin"
+    if shown_estimator(found) != "plugin":
+        return False
+    table = found.table.select(models=list(found.tree.tips[:2]))
+    try:
+        unbiased = nei_distance(table, estimator="unbiased", n_threads=1)
+    except InputError:
+        # Cells of one probe: no estimator takes the chance away.
+        return True
+    plugin = nei_distance(table, estimator="plugin", n_threads=1)
+    return not abs(float(unbiased.values[0, 1]) - float(plugin.values[0, 1])) < _SAME

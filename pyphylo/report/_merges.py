@@ -77,7 +77,10 @@ def merge_tests(found: Material, rows: Rows) -> dict[str, Any] | None:
     has = _two_probes(table)
     index, distance = nearest(found.distances.values, _LOOKED)
     declared = _declared(rows, number)
-    run = {tip: run.name for run in runs_among(names, rows) for tip in run.tips}
+    runs = runs_among(names, rows)
+    # The model that a run is named after is its end, under another revision.
+    run = {number[run.name]: run.name for run in runs if run.name in number}
+    run |= {tip: run.name for run in runs for tip in run.tips}
     tests: list[dict[str, Any] | None] = []
     trouble: Counter[str] = Counter()
     for i, name in enumerate(names):
@@ -92,7 +95,8 @@ def merge_tests(found: Material, rows: Rows) -> dict[str, Any] | None:
         ][:_CANDIDATES]
         base = _base(i, chosen, declared)
         for also in (declared.get(i), base):
-            if also is not None and also not in chosen and has[also].any():
+            own = also is not None and i in run and run.get(also) == run[i]
+            if also is not None and not own and also not in chosen and has[also].any():
                 chosen.append(also)
         if base is not None and base not in chosen:
             base = None

@@ -26,9 +26,9 @@ def parents(found: Material, rows: Mapping[str, Mapping[str, Any]]) -> dict[str,
     Returns
     -------
     dict
-        ``declared``, ``proposed`` and ``confidence``, of each model, None where there is none;
-        the confidence is the likeliest parent's, too low for a proposal where there is
-        none. Models that declare a parent are asked for too, as if they did not.
+        ``declared``, ``proposed``, ``likeliest`` and ``confidence``, of each model, None where
+        there is none; the confidence is the likeliest parent's, too low for a proposal where
+        there is none. Models that declare a parent are asked for too, as if they did not.
 
     Notes
     -----
@@ -39,6 +39,7 @@ def parents(found: Material, rows: Mapping[str, Mapping[str, Any]]) -> dict[str,
     declared = [rows.get(name, {}).get("base_model") for name in tips]
     texts = [str(cell) if isinstance(cell, str) and cell else None for cell in declared]
     proposed: list[int | None] = [None] * len(tips)
+    likeliest: list[int | None] = [None] * len(tips)
     confidence: list[float | None] = [None] * len(tips)
     if len(tips) <= _PROPOSE:
         from pyphylo.parents import propose_parents
@@ -51,8 +52,15 @@ def parents(found: Material, rows: Mapping[str, Mapping[str, Any]]) -> dict[str,
                 # That the metadata name none of the models, the page says already.
                 warnings.simplefilter("ignore", PyphyloWarning)
                 frame = propose_parents(found.distances, rows, models=models, evaluate=False)
-            for model, parent, sure in frame[["model", "parent", "confidence"]].to_numpy().tolist():
+            of_rows = frame[["model", "parent", "confidence"]].to_numpy().tolist()
+            for (model, parent, sure), best in zip(of_rows, frame.attrs["likeliest"], strict=True):
+                likeliest[number[model]] = None if best is None else number[best]
                 if isinstance(parent, str):
                     proposed[number[model]] = number[parent]
                 confidence[number[model]] = round(float(sure), 3) if sure == sure else None
-    return {"declared": texts, "proposed": proposed, "confidence": confidence}
+    return {
+        "declared": texts,
+        "proposed": proposed,
+        "likeliest": likeliest,
+        "confidence": confidence,
+    }

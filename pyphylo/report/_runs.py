@@ -16,6 +16,8 @@ from pyphylo.report._limits import shown_estimator
 from pyphylo.report._numbers import rounded
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pyphylo.report._inputs import Material
 
 __all__ = ["Run", "runs_among", "runs_shown"]
@@ -96,53 +98,65 @@ def runs_shown(found: Material, rows: Rows) -> list[dict[str, Any]]:
     list of dict
         ``name``, ``tips``, ``steps``; ``start``, ``end``, ``previous`` and ``speed``
         (``previous`` by step); of the last two, the first is None. Where there is a table
-        that has the shown distances, each distance has its limits of 95% over genes, as
-        `pyphylo.trajectory` gives them: ``start_lower``, ``start_upper`` and so on.
+        that has the shown distances, distances are unbiased ones whatever those are, and have
+        limits of 95% over genes, as `pyphylo.trajectory` gives them: ``start_lower``,
+        ``start_upper`` and so on. ``estimator`` is None where it is not known. By the
+        plug-in estimator there is no speed: neighbours are as far apart as two samples of one
+        model, so that it would tell little but how close checkpoints are.
     """
     runs = runs_among(found.tree.tips, rows)
-    estimator = shown_estimator(found) if runs else None
-    if sum(len(run.tips) for run in runs) > _MOST:
-        estimator = None
-    return [_measured(found, run, estimator) for run in runs]
+    few = sum(len(run.tips) for run in runs) <= _MOST
+    of_table = bool(runs) and few and shown_estimator(found) is not None
+    return [_measured(found, run, of_table) for run in runs]
 
 
-def _measured(found: Material, run: Run, estimator: str | None) -> dict[str, Any]:
+def _measured(found: Material, run: Run, of_table: bool) -> dict[str, Any]:
     names = [found.tree.tips[tip] for tip in run.tips]
     shown: dict[str, Any] = {
         "name": run.name,
         "tips": list(run.tips),
         "steps": rounded(run.steps, 10),
     }
-    if estimator is not None and found.table is not None:
-        from pyphylo.stats.trajectories import trajectory
+    frame = _trajectory(found, run, names) if of_table else None
+    if frame is None:
+        return shown | _by_distances(found, run, names)
+    for to, part in frame.groupby("to", sort=False):
+        first = [] if len(part) == len(names) else [None]
+        for key, column in (("", "distance"), ("_lower", "lower"), ("_upper", "upper")):
+            shown[f"{to}{key}"] = [*first, *rounded(part[column])]
+        if to == "previous":
+            shown["speed"] = [*first, *rounded(part["speed"])]
+    return shown | {"estimator": "unbiased"}
 
-        try:
-            with warnings.catch_warnings():
-                # Which cells count as missing was said when distances were computed.
-                warnings.simplefilter("ignore", PyphyloWarning)
-                frame = trajectory(found.table, names, steps=run.steps, estimator=estimator)
-        except InputError:
-            # A single gene has distances, and no errors of them.
-            return shown | _by_distances(found, run, names)
-        for to, part in frame.groupby("to", sort=False):
-            first = [] if len(part) == len(names) else [None]
-            for key, column in (("", "distance"), ("_lower", "lower"), ("_upper", "upper")):
-                shown[f"{to}{key}"] = [*first, *rounded(part[column])]
-            if to == "previous":
-                shown["speed"] = [*first, *rounded(part["speed"])]
-        return shown
-    return shown | _by_distances(found, run, names)
+
+def _trajectory(found: Material, run: Run, names: Sequence[str]) -> pd.DataFrame | None:
+    """None where alleles give no unbiased distances, or no errors of them."""
+    from pyphylo.stats.trajectories import trajectory
+
+    if found.table is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            # Which cells count as missing was said when distances were computed.
+            warnings.simplefilter("ignore", PyphyloWarning)
+            return trajectory(found.table, names, steps=run.steps, estimator="unbiased")
+    except InputError:
+        return None
 
 
 def _by_distances(found: Material, run: Run, names: Sequence[str]) -> dict[str, Any]:
     square = np.asarray(found.distances.filter(names).values, dtype=np.float64)
     previous = np.diagonal(square, offset=1)
-    return {
+    estimator = found.distances.provenance.get("estimator")
+    told = {
         "start": rounded(square[0]),
         "end": rounded(square[-1]),
         "previous": [None, *rounded(previous)],
-        "speed": [None, *rounded(previous / np.diff(run.steps))],
+        "estimator": estimator,
     }
+    if estimator != "plugin":
+        told["speed"] = [None, *rounded(previous / np.diff(run.steps))]
+    return told
 
 
 def _parts(name: str) -> tuple[str, float, str] | None:

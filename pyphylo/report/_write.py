@@ -14,10 +14,10 @@ import numpy as np
 
 from pyphylo._files import atomic_write_bytes, check_target
 from pyphylo._version import __version__
-from pyphylo.errors import PyphyloWarning
+from pyphylo.errors import InputError, PyphyloWarning
 from pyphylo.report._columns import columns_of
 from pyphylo.report._inputs import Material, gather
-from pyphylo.report._limits import limits
+from pyphylo.report._limits import counts_chance, limits
 from pyphylo.report._merges import UNASKED, merge_tests
 from pyphylo.report._metadata import (
     Rows,
@@ -71,6 +71,8 @@ def report_html(
     """The page that `write_report` writes, as text; what it takes and raises is described there."""
     if umap:
         check_umap()
+    if scores is not None:
+        _check_scores(scores)
     rows = {} if metadata is None else metadata_rows(metadata)
     if color_by is not None:
         column_number(color_by, headings_of(rows))
@@ -104,7 +106,7 @@ def report_html(
     if (places := map_if_wanted(found, umap)) is not None:
         payload["map"]["umap"] = packed(places.astype(np.float32))
     if scores is not None:
-        payload["scores"] = scores_shown(found, scores, rows, unit)
+        payload["scores"] = scores_shown(found, scores, rows, unit) | {"level": _score_level()}
     for note in found.notes:
         warnings.warn(note, PyphyloWarning, stacklevel=_callers_level())
     return assemble(payload, title)
@@ -206,6 +208,25 @@ def write_report(source: Any, path: str | os.PathLike[str], **options: Any) -> P
     return Path(path)
 
 
+def _check_scores(scores: Any) -> None:
+    import pandas as pd
+
+    from pyphylo.io.scores import Scores
+
+    if not isinstance(scores, (str, os.PathLike, pd.DataFrame, Scores)):
+        raise InputError(
+            f"scores must be a path, a DataFrame with a column 'model', or what "
+            f"pyphylo.predict.read_scores returns, not {type(scores).__name__}"
+        )
+
+
+def _score_level() -> float:
+    """Of the intervals of predicted scores, which are left at their default."""
+    from pyphylo.predict.evaluate import cross_validate_scores
+
+    return float(inspect.signature(cross_validate_scores).parameters["level"].default)
+
+
 def _callers_level() -> int:
     """How far up the stack, from the caller's view, the first frame outside of the report is."""
     level, frame = 1, sys._getframe(1)
@@ -237,6 +258,7 @@ def _payload(found: Material, title: str) -> dict[str, Any]:
             "k": index.shape[1],
             "index": packed(index.astype(np.uint32)),
             "distance": packed(distance.astype(np.float32)),
+            "chance": counts_chance(found),
         },
     }
     return payload

@@ -12,8 +12,9 @@ class Board {
     c.addEventListener('pointerdown', (e) => this.down(e));
     c.addEventListener('pointermove', (e) => this.move(e));
     c.addEventListener('pointerup', (e) => this.up(e));
-    c.addEventListener('pointercancel', (e) => this.pointers.delete(e.pointerId));
+    c.addEventListener('pointercancel', (e) => this.cancel(e));
     c.addEventListener('pointerleave', () => { hideTip(); handlers.leave?.(); });
+    c.addEventListener('blur', () => handlers.leave?.());
     c.addEventListener('wheel', (e) => this.wheel(e), { passive: false });
     c.addEventListener('dblclick', (e) => handlers.twice?.(...this.place(e)));
     c.addEventListener('keydown', (e) => { if (handlers.key?.(e)) e.preventDefault(); });
@@ -27,6 +28,8 @@ class Board {
   }
 
   down(e) {
+    if (e.button) return;
+    if (!this.pointers.size) this.before = { ...this.camera };
     this.canvas.setPointerCapture(e.pointerId);
     this.pointers.set(e.pointerId, this.place(e));
     this.moved = 0;
@@ -52,14 +55,23 @@ class Board {
   }
 
   up(e) {
-    this.pointers.delete(e.pointerId);
-    if (this.moved < 5) this.handlers.press?.(...this.place(e));
+    if (this.pointers.delete(e.pointerId) && this.moved < 5) this.handlers.press?.(...this.place(e));
   }
 
+  // The browser took the finger to scroll the page: what it moved until then goes back.
+  cancel(e) {
+    if (!this.pointers.delete(e.pointerId) || this.pointers.size) return;
+    Object.assign(this.camera, this.before);
+    changed();
+  }
+
+  // Where there is nothing more to zoom, the wheel scrolls the page.
   wheel(e) {
-    e.preventDefault();
+    const { zx, zy } = this.camera;
     const amount = e.deltaY || e.deltaX;
     this.handlers.zoom(Math.exp(-amount * (e.deltaMode ? 0.06 : 0.0018)), ...this.place(e), e.shiftKey);
+    if (zx === this.camera.zx && zy === this.camera.zy) return;
+    e.preventDefault();
     hideTip();
     changed();
   }
@@ -74,6 +86,8 @@ class Board {
     const c = this.canvas;
     const [w, h] = [c.clientWidth, c.clientHeight];
     if (!w || !h) return;
+    // One finger moves what is enlarged, and else scrolls the page.
+    c.style.touchAction = this.camera.zx === 1 && this.camera.zy === 1 ? 'pan-y' : 'none';
     const ratio = Math.min(window.devicePixelRatio || 1, 3);
     if (c.width !== Math.round(w * ratio) || c.height !== Math.round(h * ratio)) {
       c.width = Math.round(w * ratio);

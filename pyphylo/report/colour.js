@@ -1,4 +1,4 @@
-// Colours: hues that people with any colour vision tell apart, each with a shape of its own. The
+// Colours: hues that people with any colour vision tell apart, and four shapes in turn. The
 // light ones are those of the figures; the dark ones were searched for in the same way: with the
 // greys, at least 14 apart in CIE Lab under simulated protanopia, deuteranopia and tritanopia.
 
@@ -81,8 +81,12 @@ function paint() {
   for (let v = 0; v < tree.n; v++) colours.branch[v] = code[v] === -3 ? ink : hue(code[v]);
   for (let c = 0; c < shown; c++) colours.legend.push({ text: column.levels[c], colour: hue(c), shape: shape(c) });
   if (shown < column.levels.length) {
+    // Where the last that has a colour is as rare as those that have none, frequency says nothing.
+    const count = new Int32Array(column.levels.length);
+    for (const c of column.codes) if (c >= 0) count[c]++;
+    const common = count[shown - 1] > count[shown];
     colours.legend.push({ text: `other (${column.levels.length - shown})`, colour: hue(shown), shape: shape(shown) });
-    colours.note = `${column.levels.length.toLocaleString('en')} categories: the ${shown} most frequent have colours of their own, the other ${(column.levels.length - shown).toLocaleString('en')} share one. Find, the table below and each model's card have them all.`;
+    colours.note = `${column.levels.length.toLocaleString('en')} categories: ${common ? `the ${shown} most frequent` : `${shown} of them`} have colours of their own, the other ${(column.levels.length - shown).toLocaleString('en')} share one. Find, the table below and each model's card have them all.`;
   }
   if (column.codes.includes(-1)) colours.legend.push({ text: 'unknown', colour: lone, shape: 'circle' });
   return colours;

@@ -1,5 +1,14 @@
 // What a model's card says of its descent: parents, merges, the training run that it is of.
 
+// Why no parent is proposed, where there are candidates.
+function unsure(likeliest, sure) {
+  const how = digits(sure, 2);
+  if (likeliest === null) return [`none: no candidate has a probability above ${how}`];
+  return sure < 0.5
+    ? ['none: even the likeliest candidate, ', nameButton(likeliest), `, has a probability of only ${how}`]
+    : ['none is sure enough: the likeliest candidate, ', nameButton(likeliest), `, has a probability of ${how}`];
+}
+
 function parentFacts(tip) {
   if (!data.parents) return [];
   const facts = [];
@@ -15,10 +24,10 @@ function parentFacts(tip) {
     const same = declared !== null && names[proposed] === declared;
     facts.push(element('dt', {}, 'proposed'), element('dd', {}, nameButton(proposed), how, same ? ', as declared' : ''));
   } else if (sure !== null) {
-    facts.push(element('dt', {}, 'proposed'), element('dd', {}, `none is sure enough: the likeliest is the parent${how}`));
+    facts.push(element('dt', {}, 'proposed'), element('dd', {}, ...unsure(data.parents.likeliest[tip], sure)));
   }
   if (!facts.length) return [element('h3', {}, 'Parent'), element('p', {}, 'None is declared, and none is sure enough to be proposed.')];
-  const note = declared !== null && sure !== null ? [element('p', { class: 'keys' }, 'The proposal is made from distances alone, with this declaration hidden.')] : [];
+  const note = declared !== null && sure !== null ? [element('p', { class: 'keys' }, 'Proposed from distances, and sizes and dates where known, as if this and a fifth of the other declarations were unknown.')] : [];
   return [element('h3', {}, 'Parent'), element('dl', {}, ...facts), ...note];
 }
 
@@ -33,8 +42,8 @@ function mergeFacts(tip) {
   const facts = [];
   const fact = (name, ...said) => facts.push(element('dt', {}, name), element('dd', {}, ...said));
   if (test.share && test.outcome !== 'undecided') fact(`share of ${short(names[test.parents[0]], 26)}`, `${percent(test.share[0])}, 95% limits ${percent(Math.max(0, test.share[1]))} to ${percent(Math.min(1, test.share[2]))}`);
-  fact('p', `${test.p < 0.01 ? test.p.toPrecision(1) : digits(test.p, 2)}, of all pairs of ${test.candidates} relatives together`);
-  fact('genes', String(test.genes));
+  if (test.p !== null) fact('chance of this without a merge', `p = ${test.p < 0.01 ? test.p.toPrecision(1) : digits(test.p, 2)}, over all pairs of ${test.candidates} relatives that were tried`);
+  fact('prompts compared', String(test.genes));
   if (test.base !== undefined) fact('base', nameButton(test.base));
   parts.push(element('dl', {}, ...facts));
   if (test.outcome !== 'none') {
@@ -69,9 +78,8 @@ function runFacts(tip) {
   for (let i = Math.max(0, here - aroundRun); i <= Math.min(run.tips.length - 1, here + aroundRun); i++) {
     const step = element('button', { type: 'button', class: 'name', 'aria-label': names[run.tips[i]], click: () => { reveal(run.tips[i]); choose(run.tips[i], 'card'); } }, stepText(run.steps[i]));
     const limits = i && run.previous_lower ? ` (${digits(run.previous_lower[i], 3)} – ${digits(run.previous_upper[i], 3)})` : '';
-    const speed = run.speed[i] ?? null;
-    rows.push([i === here ? element('strong', {}, stepText(run.steps[i])) : step, digits(run.start[i], 3), digits(run.end[i], 3), digits(run.previous[i], 3) + limits, speed === null ? '–' : speed ? speed.toExponential(1) : '0']);
+    rows.push([i === here ? element('strong', {}, stepText(run.steps[i])) : step, digits(run.start[i], 3), digits(run.end[i], 3), digits(run.previous[i], 3) + limits, ...(run.speed ? [perStep(run.speed[i])] : [])]);
   }
-  const heads = [['step', true], ['from first', true], ['to last', true], [run.previous_lower ? 'from one before (95%)' : 'from one before', true], ['per step', true]];
-  return [element('h3', {}, 'Training run'), said, tableOf('Checkpoints of the run: distances and speed', heads, rows)];
+  const heads = [['step', true], ['from first', true], ['to last', true], [run.previous_lower ? 'from one before (95%)' : 'from one before', true], ...(run.speed ? [['how fast', true]] : [])];
+  return [element('h3', {}, 'Training run'), said, tableOf('Checkpoints of the run: distances and speed', heads, rows), element('p', { class: 'keys' }, runMeans(run))];
 }

@@ -69,7 +69,7 @@ const heatBoard = new Board('heat', {
     return found && heatWords(...found);
   },
   leave: () => light(-1),
-  press: (x, y) => { const found = heatAt(x, y); if (found) choose(firstOf(found[0]), 'heat'); },
+  press: (x, y) => { const found = heatAt(x, y); if (found) choose(firstOf(found[0]), 'heat'); else clearChoice(); },
   key: (e) => {
     const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[e.key];
     if (e.key === 'Enter') choose(firstOf(heat.at[0]), 'heat');

@@ -106,7 +106,7 @@ function place(seen, camera, width, height) {
     x0 = Math.min(x0, xy[2 * v]); x1 = Math.max(x1, xy[2 * v]);
     y0 = Math.min(y0, xy[2 * v + 1]); y1 = Math.max(y1, xy[2 * v + 1]);
   }
-  const edge = 70;
+  const edge = Math.min(nameRoom(seen, 10), 0.2 * Math.min(width, height));
   const scale = Math.min((width - 2 * edge) / (x1 - x0 || 1), (height - 2 * edge) / (y1 - y0 || 1));
   for (let v = 0; v < tree.n; v++) {
     x[v] = camera.x(width / 2 + (xy[2 * v] - (x0 + x1) / 2) * scale);

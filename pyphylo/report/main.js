@@ -2,7 +2,7 @@
 
 at('about').textContent = `${nTips.toLocaleString('en')} models`
   + (tree.known ? '; a branch is as long as the genetic distance along it' : '; the tree has no branch lengths')
-  + (data.tree.middle ? '; the root stands in the middle of the longest path, where nothing says how old branches are' : '')
+  + (data.tree.middle ? '; nothing says where the root is: it is drawn in the middle of the longest path' : '')
   + '.';
 at('made').textContent = `Made by pyphylo ${data.version}. Nothing on this page was fetched from anywhere.`;
 at('notes').replaceChildren(...data.notes.map((note) => element('li', { dir: 'auto' }, note)));
@@ -82,9 +82,9 @@ at('tabs').addEventListener('keydown', (e) => {
   at(`tab-${id}`).focus();
 });
 at('heat-scale').textContent = `Similarity from ${heat.low.toFixed(2)} (dark) to ${heat.high.toFixed(2)} (bright)`
-  + (heat.block > 1 ? `; a cell is the mean of ${heat.block} × ${heat.block} models` : '') + '. Wheel to zoom, drag to move.';
+  + (heat.block > 1 ? `; a cell is the mean of ${heat.block} × ${heat.block} models` : '') + '. Wheel or pinch to zoom, drag to move.';
 const mapNotes = {
-  mds: `Principal coordinates of the distances; the axes hold ${percent(data.map.share[0])} and ${percent(data.map.share[1])} of their structure.`,
+  mds: `Map of distances (principal coordinates); the axes hold ${percent(data.map.share[0])} and ${percent(data.map.share[1])} of their structure.`,
   umap: 'UMAP: models near each other are alike; how far apart groups are means little.',
 };
 at('map-choice').hidden = !mapPoints.umap;
@@ -125,6 +125,7 @@ if (runs.length) {
 }
 
 at('skip').addEventListener('click', () => at('models-heading').focus());
+addEventListener('keydown', (e) => { if (e.key === 'Escape' && !e.target.closest?.('input, select')) clearChoice(); });
 choosers.push((node, from) => { if (from !== 'tree' && from !== 'card') reveal(node); });
 openView('heat');
 sorted();

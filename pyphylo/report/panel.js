@@ -34,11 +34,15 @@ function tipCard(tip) {
   }
   if (facts.length) parts.push(element('dl', {}, ...facts));
   parts.push(...parentFacts(tip), ...mergeFacts(tip), element('h3', {}, 'Nearest relatives'), relatives(tip));
+  if (data.near.chance) parts.push(element('p', { class: 'keys' }, chanceWords + (near.lower ? ` ${intervalWords}` : '')));
   const clade = tree.parent[tip];
   if (clade >= 0) parts.push(element('p', {}, 'In the tree: ', nameButton(clade)));
   parts.push(...runFacts(tip), ...scoreFacts(tip), ...telling(tip));
   return parts;
 }
+
+const chanceWords = 'Distances count the chance of sampling: two samples of one model are apart too.';
+const intervalWords = 'The interval is over prompts and does not take that away.';
 
 function relatives(tip) {
   const rows = [];
@@ -63,7 +67,7 @@ function scoreFacts(tip) {
     if (i >= 0) rows.push([target.name, digits(target.true[i], 3), digits(target.predicted[i], 3), `${digits(target.lower[i], 3)} – ${digits(target.upper[i], 3)}`]);
   }
   if (!rows.length) return [];
-  return [element('h3', {}, 'Scores'), tableOf('Scores', [['benchmark'], ['true', true], ['predicted', true], ['interval', true]], rows)];
+  return [element('h3', {}, 'Scores'), tableOf('Scores', [['benchmark'], ['true', true], ['predicted', true], [data.scores.level ? `${percent(data.scores.level)} interval` : 'interval', true]], rows)];
 }
 
 // White space is shown, as alleles differ by it.
@@ -104,6 +108,20 @@ function cladeCard(node) {
   const first = Array.from({ length: Math.min(tree.size[node], 40) }, (_, i) => tree.low[node] + i);
   parts.push(...list(tree.size[node] > 40 ? 'The first 40 models' : 'Models', first));
   return parts;
+}
+
+// Nothing is chosen any more: the card says so, and no view marks anything.
+const emptyCard = [...at('card-body').childNodes];
+function clearChoice() {
+  if (state.chosen < 0) return;
+  state.chosen = -1;
+  at('card-heading').textContent = 'No model chosen';
+  at('card-heading').removeAttribute('dir');
+  if (at('card').contains(document.activeElement)) at('card').focus({ preventScroll: true });
+  at('card-body').replaceChildren(...emptyCard);
+  at('list').querySelector('[aria-current]')?.removeAttribute('aria-current');
+  say('No model chosen');
+  changed();
 }
 
 choosers.push((node, from) => {

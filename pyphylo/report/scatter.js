@@ -14,7 +14,7 @@ class Scatter {
       zoom: (factor, x, y) => this.board.camera.zoom(factor, factor, x, y, 0.5, 500),
       hover: (x, y) => { const tip = this.find(x, y); light(tip); return tip < 0 ? null : this.words(tip); },
       leave: () => light(-1),
-      press: (x, y) => { const tip = this.find(x, y); if (tip >= 0) choose(tip, id); },
+      press: (x, y) => { const tip = this.find(x, y); if (tip >= 0) choose(tip, id); else clearChoice(); },
       key: (e) => this.key(e),
     });
     choosers.push((node, from) => { if (from !== id && isTip(node)) this.seek(node); });

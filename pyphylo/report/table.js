@@ -10,9 +10,11 @@ const listColumns = [
   { name: 'distance', of: (i) => (near.k ? near.distance[i * near.k] : NaN), text: false },
 ];
 
+const searching = () => at('find').value.trim() !== '';
+
 function sorted() {
   let tips = Array.from({ length: nTips }, (_, i) => i);
-  if (state.matched.size) tips = tips.filter((i) => state.matched.has(i));
+  if (searching()) tips = tips.filter((i) => state.matched.has(i));
   if (list.by >= 0) {
     const { of, text } = listColumns[list.by];
     const sign = list.down ? -1 : 1;
@@ -44,7 +46,8 @@ function drawList() {
     if (column.text) return element('td', { dir: 'auto' }, element('div', { class: 'cell' }, value));
     return element('td', { class: 'number' }, Number.isNaN(value) ? '' : i === listColumns.length - 1 ? digits(value) : cell(data.columns[i - 1], tip));
   }));
-  at('list').replaceChildren(element('caption', { class: 'aside' }, 'All models'), element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...shown.map(row)));
+  at('list').replaceChildren(element('caption', { class: 'aside' }, searching() ? 'Models found' : 'All models'), element('thead', {}, element('tr', {}, ...heads)), element('tbody', {}, ...shown.map(row)));
+  at('models-heading').textContent = searching() ? 'Models found' : 'All models';
   const last = Math.min(list.first + perPage, list.order.length);
   at('page').textContent = `${list.order.length ? list.first + 1 : 0}–${last} of ${list.order.length.toLocaleString('en')}`;
   at('before').disabled = list.first === 0;

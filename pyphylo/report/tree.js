@@ -13,7 +13,7 @@ const treeBoard = new Board('tree', {
     return node < 0 ? null : nodeWords(node);
   },
   leave: () => light(-1),
-  press: (x, y) => { const node = nodeAt(x, y); if (node >= 0) { focused = node; choose(node, 'tree'); } },
+  press: (x, y) => { const node = nodeAt(x, y); if (node < 0) clearChoice(); else { focused = node; choose(node, 'tree'); } },
   twice: (x, y) => { const node = nodeAt(x, y); if (node >= 0) toggle(node); },
   key: (e) => treeKey(e),
 });
@@ -78,7 +78,7 @@ function spine(at2, v, add) {
   }
 }
 
-// From the node that was chosen to the root, and the one under the pointer.
+// The branches above the node that was chosen and the one under the pointer.
 function drawPath(pen, at2) {
   for (const [node, width] of [[state.chosen, 3], [state.hovered, 3]]) {
     if (node < 0 || seen.hidden[node]) continue;
@@ -112,13 +112,24 @@ function drawMarks(pen, at2, w, h) {
   const radius = Math.max(1.2, Math.min(4, (at2.pitch || 200 / Math.sqrt(nTips)) * 0.4));
   const plain = state.column < 0;
   for (const v of seen.ends) {
-    if (v >= nTips) continue;
     const [x, y] = [at2.x[v], at2.y[v]];
     if (x < -9 || x > w + 9 || y < -9 || y > h + 9) continue;
-    const strong = marked(v);
+    const strong = endMarked(v);
+    if (v >= nTips) {
+      if (strong) pen.path(markPath('circle', x, y, 6), theme('halo'), theme('ink'));
+      continue;
+    }
     if (strong) pen.path(markPath('circle', x, y, Math.max(radius, 3) + 3), theme('halo'), theme('ink'));
     if (!plain || strong) pen.path(markPath(colours.shape[v], x, y, strong ? Math.max(radius, 3) : radius), colours.tip[v]);
   }
+}
+
+// A collapsed clade stands for all that it holds.
+function endMarked(v) {
+  if (marked(v)) return true;
+  if (v < nTips) return false;
+  for (let tip = tree.low[v]; tip < tree.low[v] + tree.size[v]; tip++) if (marked(tip)) return true;
+  return false;
 }
 
 // Names where they meet no other: those that were asked for first, then down the page.
@@ -129,8 +140,12 @@ function drawNames(pen, at2, w, h) {
   const ink = (much) => (much ? strongInk : softInk);
   const size = flat ? Math.max(9, Math.min(12.5, at2.pitch * 0.82)) : Math.max(9, Math.min(12, (at2.pitch || 10) * 0.8));
   const taken = new Taken(size * 0.5);
-  const first = seen.ends.filter(marked);
+  const first = seen.ends.filter(endMarked);
   const strong = new Set(first);
+  if (tree.known) {
+    const [width, top] = [scaleLength(at2, w) * at2.unit + 58, h - 22];
+    for (let y = top; y <= h; y += size * 0.4) taken.block(10, y, 10 + width, y);
+  }
   if (!flat || at2.pitch < 7) for (const v of seen.ends) blockBranch(taken, at2, v, w, h);
   const before = new Set(first.slice(0, 200));
   for (const v of [...before, ...seen.ends.filter((end) => !before.has(end))]) {
@@ -140,7 +155,7 @@ function drawNames(pen, at2, w, h) {
     const bold = strong.has(v);
     const length = widthOf(words, size) * (bold ? 1.08 : 1);
     let angle = flat ? 0 : at2.angle[v];
-    let gap = 8;
+    let gap = bold ? 12 : 8;
     if (v >= nTips) gap += Math.max((seen.reach[v] - tree.depth[v]) * at2.unit, 10);
     const [sx, sy] = [x + gap * Math.cos(angle), y + gap * Math.sin(angle)];
     if (!taken.take(sx, sy, length, angle, size, v === state.chosen || v === state.hovered)) continue;
@@ -176,9 +191,11 @@ function drawSupport(pen, at2, w, h) {
   }
 }
 
+const scaleLength = (at2, w) => roundLength(w * 0.18 / at2.unit);
+
 function drawScale(pen, at2, w, h) {
   if (!tree.known) return;
-  const length = roundLength(w * 0.18 / at2.unit);
+  const length = scaleLength(at2, w);
   const across = length * at2.unit;
   pen.rect(10, h - 22, across + 58, 20, theme('paper'));
   pen.lines([14, h - 9, 14 + across, h - 9, 14, h - 12, 14, h - 6, 14 + across, h - 12, 14 + across, h - 6], theme('ink'), 1);
@@ -224,6 +241,7 @@ function reshaped() {
   seen = seenTree();
   while (seen.hidden[focused]) focused = tree.parent[focused];
   at('expand').disabled = state.collapsed.size === 0;
+  if (at('fold')) at('fold').textContent = state.collapsed.has(state.chosen) ? 'Expand this clade' : 'Collapse this clade';
   changed();
 }
 
@@ -269,6 +287,7 @@ function treeKey(e) {
   light(next);
   const there = place(seen, treeBoard.camera, w, h);
   if (there.y[next] < 10 || there.y[next] > h - 20) treeBoard.camera.oy += h / 2 - there.y[next];
+  if (there.x[next] < 10 || there.x[next] > w - 20) treeBoard.camera.ox += w / 2 - there.x[next];
   say(nodeWords(next).join(', '));
   changed();
   return true;

@@ -75,7 +75,7 @@ function runPoints() {
   const spare = (x1 - x0 || 1) * 0.03;
   const range = [[x0 - spare, x1 + spare], [0, high * 1.05]];
   return {
-    ...made, range, axes: { x: isLong ? 'step (logarithm of 1 + step)' : 'step', y: measures[which][0], xs: stepTicks(range[0]), ys: evenTicks(range[1]) },
+    ...made, range, axes: { x: isLong ? 'step (logarithm of 1 + step)' : 'step', y: measures[which][0] + (shown.every((run) => run.estimator === 'unbiased') ? ' (unbiased)' : ''), xs: stepTicks(range[0]), ys: evenTicks(range[1]) },
     stands: single,
     label: (i) => (shown.length === 1 ? stepText(made.from[i][0].steps[made.from[i][1]]) : made.ends.includes(i) ? made.from[i][0].name : ''),
     words: (i) => runWords(...made.from[i], which),
@@ -101,16 +101,24 @@ function chooseRun(r) {
 }
 
 function runNote() {
-  if (state.run < 0) return `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, ${runOf.size} checkpoints. Choose a run to mark its checkpoints in the tree and all views.`;
+  if (state.run < 0) return `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, ${runOf.size} checkpoints. Choose a run to mark its checkpoints in the tree and all views. ${runMeans(runs[0])}`;
   const run = runs[state.run];
-  return `${run.tips.length} checkpoints, steps ${stepText(run.steps[0])} to ${stepText(run.steps[run.steps.length - 1])}, marked in the tree and all views. ${fastest(run)}`;
+  return `${run.tips.length} checkpoints, steps ${stepText(run.steps[0])} to ${stepText(run.steps[run.steps.length - 1])}, marked in the tree and all views. ${fastest(run)} ${runMeans(run)}`;
 }
 
+// Between which checkpoints it surely moved, and by most.
 function fastest(run) {
-  const known = run.speed.flatMap((speed, i) => (speed === null ? [] : [i]));
+  const surely = (i) => !run.previous_lower || run.previous_lower[i] > 0;
+  const known = (run.speed || []).flatMap((speed, i) => (speed !== null && surely(i) ? [i] : []));
   if (!known.length) return '';
   const i = known.reduce((best, j) => (run.speed[j] > run.speed[best] ? j : best));
   return `It changes fastest from step ${stepText(run.steps[i - 1])} to ${stepText(run.steps[i])}: ${perStep(run.speed[i])}.`;
+}
+
+// What distances along a run count.
+function runMeans(run) {
+  if (run.estimator === 'unbiased') return 'Distances here are unbiased: the chance of sampling is taken away, and 95% limits are over prompts.';
+  return run.estimator === 'plugin' ? chanceWords : '';
 }
 
 // Speeds by a step are small: by as many steps as make them easy to read.
