@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import errno
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -19,7 +21,9 @@ import pytest
 
 import pyphylo as pp
 from pyphylo._expansion import FREE, check_expansion
+from pyphylo._files import atomic_write_bytes
 from pyphylo._user_folder import private_folder
+from pyphylo.cli import main
 from pyphylo.errors import FileFormatError, InputError
 from pyphylo.io._bounded_parquet import decoded_strings, read_flat
 from pyphylo.io._spool import Spool
@@ -249,6 +253,57 @@ def test_writing_into_a_foreign_store_follows_no_link(tmp_path):
     shards.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="is a link"):
         store.write_table(identity, table, {})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("kind", ["fifo", "socket", "link", "folder", "of another user"])
+def test_nothing_that_lies_at_a_temporary_name_stops_a_writer(kind, tmp_path, monkeypatch):
+    path, part = tmp_path / "x", tmp_path / "x.part"
+    if kind == "fifo":
+        os.mkfifo(part)
+    elif kind == "socket":
+        monkeypatch.chdir(tmp_path)  # an address is short
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(part.name)
+    elif kind == "link":
+        part.symlink_to(tmp_path / "outside")
+    elif kind == "folder":
+        part.mkdir()
+    else:
+        real = os.open
+
+        def refused(name, *args, **more):
+            if Path(name) == part:
+                raise PermissionError(errno.EACCES, "no", str(name))
+            return real(name, *args, **more)
+
+        monkeypatch.setattr(os, "open", refused)
+    atomic_write_bytes(path, b"x" * 200_000)
+    assert path.read_bytes() == b"x" * 200_000
+    assert not (tmp_path / "outside").exists()
+    assert set(_names(tmp_path)) <= {"x", "x.part"}
+
+
+DAMAGED_GZIP = {
+    "crc": lambda data: data[:-8] + bytes([data[-8] ^ 1]) + data[-7:],
+    "length": lambda data: data[:-1] + b"\x7f",
+    "junk": lambda data: data + b"junk behind",
+    "method": lambda data: data[:2] + b"\x07" + data[3:],
+    "cut": lambda data: data[:-9],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_GZIP)
+def test_damaged_gzip_is_told_with_its_line(damage, tmp_path, capsys):
+    path = tmp_path / "c.jsonl.gz"
+    rows = [{"model": "m", "gene": f"g{i}", "completion": str(i)} for i in range(300)]
+    data = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+    path.write_bytes(DAMAGED_GZIP[damage](data))
+    with pytest.raises(FileFormatError, match=r"c\.jsonl\.gz' is damaged after line \d+: "):
+        completions(path)
+    assert main(["import", str(path), "--store", str(tmp_path / "s")]) == 2
+    assert "is damaged after line" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "..\\x", "C:x", "", "a\0"])
