@@ -133,7 +133,7 @@ def read_shard(
             expected = schema_of(config)
             if not schema.equals(expected):
                 raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
-            check_rows(path, handle, len(data), len(schema))
+            check_rows(path, handle, len(data), 8 * len(schema))
             table = handle.read(
                 columns=table_columns(config) if counting_only else None,
                 use_threads=False,
