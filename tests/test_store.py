@@ -229,6 +229,25 @@ def test_a_damaged_shard_is_taken_for_absent_and_told_once(tmp_path):
     assert not store.has(identity())
 
 
+@pytest.mark.parametrize("removes", [True, False])
+def test_a_lock_is_gone_whatever_ended_the_work(removes, tmp_path, monkeypatch):
+    store = make_store(tmp_path / "s")
+    beside = {path.name for path in tmp_path.iterdir()}
+    if not removes:  # as Windows does with what is open
+
+        def refuse(self, missing_ok=False):
+            raise PermissionError(13, "in use", str(self))
+
+        monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(KeyboardInterrupt), store.locked("m"):
+        raise KeyboardInterrupt
+    if removes:
+        assert {path.name for path in tmp_path.iterdir()} == beside
+    with store.locked("m"):  # and nobody is kept out
+        store.write(identity(), POPULATION)
+    assert store.models == ("m",)
+
+
 def test_a_damaged_shard_of_another_identity_makes_way(tmp_path):
     store = make_store(tmp_path / "s")
     other = replace(identity(), tokenization="other")
