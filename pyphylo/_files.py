@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from pyphylo._names import close_names
@@ -25,8 +27,19 @@ __all__ = [
     "read_bytes",
 ]
 
+_MANY_NAMES = 10_000
 _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 """What a folder's fsync says when the rename may not last; others mean that it knows no fsync."""
+
+_OPENED = (
+    os.O_RDWR
+    | os.O_CREAT
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
+"""A link is not followed, and no pipe is waited for."""
+_NO_FILE = (errno.ELOOP, errno.EMLINK, errno.ENXIO)
 
 
 @contextmanager
@@ -35,10 +48,10 @@ def naming(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None or isinstance(error, PyphyloError):
+        # Without a number it is no word of the system's: of gzip, say, about what a file holds.
+        if error.errno is None or error.filename is not None or isinstance(error, PyphyloError):
             raise
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, reason, str(path)) from error
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def read_bytes(path: str | Path, what: str) -> bytes:
@@ -55,12 +68,14 @@ def read_bytes(path: str | Path, what: str) -> bytes:
 
 
 def close_paths(path: str | Path) -> str:
-    """The end of an error's text: what lies there under a name close to the one that is missing."""
+    """The end of an error's text: what lies there under a name close to the one that is missing.
+
+    O(names) comparisons, of ten thousand at most.
+    """
     missing = Path(path)
     try:
-        there = {
-            found.name: str(missing.with_name(found.name)) for found in missing.parent.iterdir()
-        }
+        found = islice(missing.parent.iterdir(), _MANY_NAMES)
+        there = {each.name: str(missing.with_name(each.name)) for each in found}
     except (OSError, ValueError):  # a folder that is missing too, or no name at all
         return ""
     # Names are compared without their folder, whose letters would make all of them alike.
@@ -96,7 +111,8 @@ def atomic_path(
 
     The bytes are on the disk before the name changes, so a reader sees the old
     file or the whole new one. On any failure the temporary file is removed.
-    No other process writes to it, and what a killed one leaves is overwritten by the next.
+    No other process writes to it. What a killed one leaves is overwritten by the next where
+    files can be locked; elsewhere it stays, under a name of its own.
     What is not `durable` waits for no disk: a file that can be made again, and
     that its reader checks, for a power cut may leave it damaged. `follow` is `check_target`'s.
     """
@@ -123,13 +139,16 @@ def _take_part(target: Path) -> tuple[Path, int | None]:
     """A temporary file that no living process but this has, and the open file that says so.
 
     Names are tried in turn, so a killed process's, whose lock is gone, is the next one's;
-    where files cannot be locked it is a name that nobody else comes upon.
+    where files cannot be locked, or somebody else's lies in the way, it is a name that nobody
+    else comes upon.
     """
     turn = 0
     while True:
         part = target.with_name(f"{target.name}.{turn}.part" if turn else f"{target.name}.part")
-        if part.is_symlink():  # of somebody else: what it leads to is not ours to write
-            part.unlink()
+        # Of somebody else: what a link leads to is not ours to write, and a pipe keeps waiting.
+        if part.is_symlink() or part.is_fifo() or part.is_socket():
+            with suppress(PermissionError):
+                part.unlink()
         handle = _open_locked(part)
         if handle is None:
             return target.with_name(f"{target.name}.{os.urandom(4).hex()}.part"), None
@@ -139,11 +158,20 @@ def _take_part(target: Path) -> tuple[Path, int | None]:
 
 
 def _open_locked(part: Path) -> int | None:
-    """The file, open and locked; -1 where another has it, None where nothing locks."""
+    """The file, open and locked; -1 where another has it, None where it cannot be had or locked."""
     if fcntl is None:
         return None
     while True:
-        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            handle = os.open(part, _OPENED, 0o666)
+        except OSError as error:
+            # Another user's, or a folder, or what somebody put there between the two calls.
+            if isinstance(error, (PermissionError, IsADirectoryError)) or error.errno in _NO_FILE:
+                return None
+            raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            return None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Who had it may have put it into place between the two calls.

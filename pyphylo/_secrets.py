@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-__all__ = ["hide", "hide_key"]
+__all__ = ["hide", "hide_key", "hide_key_in_data"]
 
 _SHORTEST = 8
 """Characters of a value that is taken for a secret: a shorter one is found in any text."""
+_RANDOM = 16
+"""Characters of a key that is told from a word."""
 _PART = 6
+_END = 9
+_WORD = r"(?:[A-Z]?[a-z]+|[A-Z]+)"
+_PLAIN = re.compile(rf"(?:{_WORD}(?:[ ._-]{_WORD})*)?[ ._-]?\d*")
 _IS_SECRET = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD)$", re.I)
 _IN_URL = re.compile(r"//[^/\s@'\"]{0,128}:[^/\s@'\"]{0,256}@")
 _QUERY = re.compile(
@@ -24,15 +29,48 @@ _KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{16,})")
 
 
 def hide_key(text: str, key: str) -> str:
-    """The text without a key: whole, as a URL has it, or its start or end, as servers quote it."""
-    if not key:
+    """A message without a key: whole, as a URL has it, or its start or end, as servers quote it.
+
+    A key that is shorter than 8 characters hides nothing, and stays.
+    """
+    if len(key) < _SHORTEST:
         return text
+    text = _without_forms(text, key)
+    if len(key) >= _RANDOM:
+        start, end, last = (
+            re.escape(part) for part in (key[:_SHORTEST], key[-_END:], key[-_PART:])
+        )
+        text = re.sub(
+            rf"{start}[\w*.…+/=-]{{8,256}}|[\w*.…+/-]{{0,64}}{end}|[*.…]{{2,64}}{last}",
+            "[key]",
+            text,
+        )
+    return text
+
+
+def hide_key_in_data(text: str, key: str) -> str:
+    """A completion without a key that nobody but a holder of the key could have written.
+
+    What a model says must not depend on whose key asked it: a key that may occur in a text by
+    chance (`EMPTY`, `local-development`, `password1234567890`) takes nothing out of it. One that
+    looks random goes whole, as a URL has it, and by its last nine characters.
+    """
+    if len(key) < _RANDOM or _is_plain(key):
+        return text
+    text = _without_forms(text, key)
+    end = key[-_END:]
+    return text if _is_plain(end) else text.replace(end, "[key]")
+
+
+def _without_forms(text: str, key: str) -> str:
     for form in (key, quote(key, safe=""), quote(key)):
         text = text.replace(form, "[key]")
-    if len(key) >= 2 * _SHORTEST:
-        start, end = re.escape(key[:_SHORTEST]), re.escape(key[-_PART:])
-        text = re.sub(rf"{start}[\w*.…+/=-]{{0,256}}|[\w*.…+/-]{{0,64}}{end}", "[key]", text)
     return text
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it may be said by chance: words, then a number or none, or a number alone."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def hide(text: str) -> str:

@@ -25,6 +25,7 @@ from pyphylo.sampling.base import ModelIdentity
 __all__ = [
     "FORMAT",
     "VERSIONS",
+    "DamagedShardError",
     "Shard",
     "ShardNote",
     "json_bytes",
@@ -35,6 +36,10 @@ __all__ = [
 
 FORMAT = "pyphylo-store"
 VERSIONS = (1, 2)
+
+
+class DamagedShardError(FileFormatError):
+    """A shard that is not what was written; one of a newer version is none."""
 
 
 @dataclass(frozen=True)
@@ -128,16 +133,16 @@ def read_shard(
             expected = schema_of(config)
             if not schema.equals(expected):
                 raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
-            check_rows(path, handle, len(data), len(schema))
+            check_rows(path, handle, len(data), 8 * len(schema))
             table = handle.read(
                 columns=table_columns(config) if counting_only else None,
                 use_threads=False,
             )
+        _check_utf8(path, table.column("completion"))
         if not counting_only:
             at = table.schema.get_field_index("completion")
             texts = decoded_strings(path, table.column(at), len(data))
             table = table.set_column(at, expected.field("completion"), texts)
-        _check_utf8(path, table.column("completion"))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
     if any(c.null_count for c in table.columns):
@@ -192,9 +197,9 @@ def _check_utf8(path: Path | str, column: Any) -> None:
             raise _damaged(path, error) from None
 
 
-def _damaged(path: Path | str, why: object) -> FileFormatError:
+def _damaged(path: Path | str, why: object) -> DamagedShardError:
     reason = " ".join(str(why).split())
-    return FileFormatError(
+    return DamagedShardError(
         f"shard {str(path)!r} is damaged ({reason}): the command that made it makes this one again"
     )
 

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -296,9 +296,13 @@ class LocalStorage:
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(lock, timeout=_LOCK_SECONDS):
-                yield
-                # Whoever waits holds the file open and looks again: it is of no more use.
-                lock.unlink(missing_ok=True)
+                try:
+                    yield
+                finally:
+                    # Whoever waits holds the file open and looks again: it is of no more use.
+                    # Windows removes no file that is open.
+                    with suppress(PermissionError):
+                        lock.unlink(missing_ok=True)
         except Timeout:
             raise WorkError(
                 f"store {str(self.place)!r} is being written by another process for "

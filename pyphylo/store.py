@@ -33,6 +33,7 @@ from pyphylo._files import close_paths
 from pyphylo._manifest import manifest_bytes, read_manifest
 from pyphylo._populations import format_version, population_rows
 from pyphylo._shard_files import (
+    DamagedShardError,
     Shard,
     ShardNote,
     json_bytes,
@@ -40,6 +41,7 @@ from pyphylo._shard_files import (
     read_shard,
     shard_bytes,
 )
+from pyphylo._shard_seal import is_sealed
 from pyphylo._storage import Stamp, Storage, storage_at
 from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
 from pyphylo.genome import Genome
@@ -206,9 +208,18 @@ class SampleStore:
         return self._storage.stamps("shards")
 
     def identity(self, name: str) -> ModelIdentity | None:
-        """The identity of a stored model; None where it has no shard."""
-        found = self._find(name)
-        return None if found is None else found[1].identity
+        """The identity of a stored model; None where it has no shard whose footer is whole.
+
+        Warns
+        -----
+        PyphyloWarning
+            When the footer of a shard of this name is damaged.
+        """
+        for file in self._files(f"{_slug(name)}-"):
+            note = self._note(file)
+            if note is not None and note.identity.name == name:
+                return note.identity
+        return None
 
     def _find(self, name: str) -> tuple[str, ShardNote] | None:
         """The shard of a model, found by the part of its file name that the name fixes."""
@@ -243,27 +254,39 @@ class SampleStore:
         PyphyloWarning
             When the model's shard is damaged, and so is taken for absent.
         """
-        ours = self.shard_name(identity)
+        ours = self.shard_name(identity) if self._storage.locks else None
         for file in self._files(f"{_slug(identity.name)}-"):
-            try:
-                ((_, note),) = self._footers([file])
-                if self._storage.locks and file == ours:
-                    ((_, data),) = self._storage.sources([f"shards/{file}"])
-                    self._read_shard(self._storage.full(f"shards/{file}"), data)
-            except FileFormatError as error:
-                if file != ours:
-                    raise
-                self._tell_damage(file, error)
-                return False
-            if note.identity.name == identity.name:
+            note = self._note(file, whole=file == ours)
+            if note is not None and note.identity.name == identity.name:
                 self._check_identity(note.identity, identity)
                 return True
         return False
 
-    def _tell_damage(self, file: str, error: FileFormatError) -> None:
-        if file not in self._told:
-            self._told.add(file)
-            warnings.warn(f"{error}; it is made again now", PyphyloWarning, stacklevel=4)
+    def _note(self, file: str, *, whole: bool = False) -> ShardNote | None:
+        """What a shard says of itself; None where it is damaged, which is told once.
+
+        Of a `whole` one all is read. File names are fixed by names of models, so a file whose
+        footer cannot be read is of the model that it was looked up for.
+        """
+        try:
+            if whole:
+                ((name, data),) = self._storage.sources([f"shards/{file}"])
+                # The seal is of all columns.
+                shard = self._read_shard(
+                    self._storage.full(name), data, counting_only=is_sealed(data)
+                )
+                note = ShardNote(shard.identity, shard.facts)
+            else:
+                ((_, note),) = self._footers([file])
+        except FileFormatError as error:
+            if not whole and not isinstance(error, DamagedShardError):
+                raise
+            if file not in self._told:
+                self._told.add(file)
+                # To who called `has` or `identity`.
+                warnings.warn(f"{error}; it is taken for absent", PyphyloWarning, stacklevel=3)
+            return None
+        return note
 
     def _check_identity(self, stored: ModelIdentity, now: ModelIdentity) -> None:
         if stored != now:
@@ -406,8 +429,19 @@ class SampleStore:
         replace: bool,
     ) -> bool:
         data = shard_bytes(identity, table, facts, self.config, self._genome_digest)
-        name = f"shards/{self.shard_name(identity)}"
-        return self._storage.put(name, data, replace=replace)
+        ours = self.shard_name(identity)
+        here = self._storage.put(f"shards/{ours}", data, replace=replace)
+        self._told.discard(ours)
+        self._remove_damaged(identity.name)
+        return here
+
+    def _remove_damaged(self, name: str) -> None:
+        """Remove what was found damaged of a model that is stored now, under another file name."""
+        for file in [each for each in self._told if each.startswith(f"{_slug(name)}-")]:
+            # It may have been made again by another process.
+            if self._storage.has_file(f"shards/{file}") and self._note(file, whole=True) is None:
+                self._storage.remove(f"shards/{file}")
+            self._told.discard(file)
 
     def shard_name(self, identity: ModelIdentity) -> str:
         """File name of a shard: readable, and keyed by all that determines its content."""

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import pyphylo as pp
+from pyphylo.errors import PyphyloWarning
 from pyphylo.io.metadata import read_lineage
 from pyphylo.io.model_cards import card_base_models, fill_base_models
 
@@ -131,3 +132,14 @@ def test_no_hub_is_one_error(monkeypatch):
         card_base_models("org/none")
     with pytest.raises(pp.InputError, match="neither a Hub id"):
         card_base_models("no such name")
+
+
+def test_warnings_name_the_line_that_asked():
+    for rows, names in (
+        ({"a": {"bas_model": "b"}}, None),
+        ({"gpt-2-large": {"date": "2024"}, "b": {}}, ["gpt-2-larg", "b"]),
+        ({"a": {"date": "2024"}}, ["zz"]),
+    ):
+        with pytest.warns(PyphyloWarning) as told:
+            read_lineage(rows, names)
+        assert [each.filename for each in told] == [__file__]

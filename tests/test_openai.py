@@ -384,6 +384,26 @@ def test_a_stored_model_costs_no_request(tmp_path):
         sampled(server, tmp_path, base_url="http://127.0.0.1:9/v1")
 
 
+@pytest.mark.parametrize("endpoint", ["auto", "completions"])
+@pytest.mark.parametrize("place", ["footer", "rows", "end"])
+def test_a_damaged_shard_is_asked_for_again_and_no_other(endpoint, place, tmp_path):
+    with serving(Stub()) as server:
+        store = sampled(server, tmp_path, ("m", "n"), endpoint=endpoint)
+        shard = Path(store.path) / "shards" / store.shard_name(store.identity("m"))
+        whole = shard.read_bytes()
+        at = {"footer": -200, "rows": 40, "end": -6}[place]
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        shard.write_bytes(damaged)
+        with pytest.warns(PyphyloWarning, match="is damaged") as told:
+            store = sampled(server, tmp_path, ("m", "n"), endpoint=endpoint)
+        assert len(told) == 1
+        assert len(server.requests) == 3 * len(GENOME)
+    assert store.models == ("m", "n")
+    assert shard.read_bytes() == whole
+    assert len(list(shard.parent.iterdir())) == 2
+
+
 def fails_after(genes: int):
     """The server is gone once it has answered for so many genes."""
 

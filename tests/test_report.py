@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 
 import pyphylo as pp
 from pyphylo.cli import main
+from pyphylo.errors import PyphyloWarning
 from pyphylo.report import report_html, write_report
 from pyphylo.report._columns import columns_of
 from pyphylo.report._numbers import classical_scaling, heat_map, nearest
@@ -276,6 +277,25 @@ def test_declared_parents_and_scores_are_shown():
     true = dict(zip((data["names"][i] for i in target["tip"]), target["true"], strict=True))
     assert true["model-29"] == 0.8
     assert data["scores"]["groups"] == "families"
+
+
+def test_an_empty_family_of_a_frame_is_none():
+    D = distances(12, seed=5)
+    import pandas as pd
+
+    families = [np.nan if i == 3 else f"f{i % 3}" for i in range(12)]
+    rows = pd.DataFrame({"model": D.ids, "family": families})
+    scores = pd.DataFrame({"model": D.ids, "quiz": np.linspace(0.2, 0.8, 12)})
+    data = payload_of(report_html(D, metadata=rows, scores=scores))
+    assert data["scores"]["groups"] != "families"
+
+
+def test_headings_that_are_almost_read_are_told_once(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("model,famly,bas_model\nmodel-1,a,model-2\n", encoding="utf-8")
+    with pytest.warns(PyphyloWarning) as told:
+        report_html(distances(12), metadata=path)
+    assert sum("bas_model" in str(each.message) for each in told) == 1
 
 
 @pytest.mark.parametrize(("n", "most"), [(1000, 6e6), (5000, 25e6)])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import errno
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -19,8 +22,11 @@ import pytest
 
 import pyphylo as pp
 from pyphylo._expansion import FREE, check_expansion
+from pyphylo._files import atomic_write_bytes
 from pyphylo._user_folder import private_folder
+from pyphylo.cli import main
 from pyphylo.errors import FileFormatError, InputError
+from pyphylo.io._archive import read_arrays
 from pyphylo.io._bounded_parquet import decoded_strings, read_flat
 from pyphylo.io._spool import Spool
 from pyphylo.io._spreadsheet import frame_csv, guarded, unguarded
@@ -251,6 +257,57 @@ def test_writing_into_a_foreign_store_follows_no_link(tmp_path):
         store.write_table(identity, table, {})
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("kind", ["fifo", "socket", "link", "folder", "of another user"])
+def test_nothing_that_lies_at_a_temporary_name_stops_a_writer(kind, tmp_path, monkeypatch):
+    path, part = tmp_path / "x", tmp_path / "x.part"
+    if kind == "fifo":
+        os.mkfifo(part)
+    elif kind == "socket":
+        monkeypatch.chdir(tmp_path)  # an address is short
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(part.name)
+    elif kind == "link":
+        part.symlink_to(tmp_path / "outside")
+    elif kind == "folder":
+        part.mkdir()
+    else:
+        real = os.open
+
+        def refused(name, *args, **more):
+            if Path(name) == part:
+                raise PermissionError(errno.EACCES, "no", str(name))
+            return real(name, *args, **more)
+
+        monkeypatch.setattr(os, "open", refused)
+    atomic_write_bytes(path, b"x" * 200_000)
+    assert path.read_bytes() == b"x" * 200_000
+    assert not (tmp_path / "outside").exists()
+    assert set(_names(tmp_path)) <= {"x", "x.part"}
+
+
+DAMAGED_GZIP = {
+    "crc": lambda data: data[:-8] + bytes([data[-8] ^ 1]) + data[-7:],
+    "length": lambda data: data[:-1] + b"\x7f",
+    "junk": lambda data: data + b"junk behind",
+    "method": lambda data: data[:2] + b"\x07" + data[3:],
+    "cut": lambda data: data[:-9],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_GZIP)
+def test_damaged_gzip_is_told_with_its_line(damage, tmp_path, capsys):
+    path = tmp_path / "c.jsonl.gz"
+    rows = [{"model": "m", "gene": f"g{i}", "completion": str(i)} for i in range(300)]
+    data = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+    path.write_bytes(DAMAGED_GZIP[damage](data))
+    with pytest.raises(FileFormatError, match=r"c\.jsonl\.gz' is damaged after line \d+: "):
+        completions(path)
+    assert main(["import", str(path), "--store", str(tmp_path / "s")]) == 2
+    assert "is damaged after line" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "..\\x", "C:x", "", "a\0"])
 def test_an_index_of_weights_names_files_of_its_folder_only(name, tmp_path):
     (tmp_path / "x").write_bytes(b"outside")
@@ -331,6 +388,83 @@ def test_parquet_that_repeats_a_value_for_ever_is_refused(tmp_path, monkeypatch)
         read_scores(path)
     with pytest.raises(FileFormatError, match="1000000 rows, but 0 columns"):
         pp.DistanceMatrix.load(path)
+
+
+KINDS = [
+    "string", "binary", "large_string", "large_binary", "string_view", "binary_view",
+    "fixed_size_binary", "dictionary",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_repeated_long_texts_of_any_kind_are_refused_before_they_are_laid_out(kind, tmp_path):
+    text = "x" * (1 << 20)
+    if kind == "dictionary":
+        array = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), [text])
+    elif kind == "fixed_size_binary":
+        array = pa.array([text.encode()] * 300, pa.binary(1 << 20))
+    elif hasattr(pa, kind):
+        array = pa.array([text.encode() if "binary" in kind else text] * 300, getattr(pa, kind)())
+    else:
+        pytest.skip("a pyarrow that has no such kind")
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"model": array}), path, compression="zstd")
+    del array
+    assert path.stat().st_size < 2000
+    before = pa.total_allocated_bytes()
+    with pytest.raises(FileFormatError, match="unpacks to more than"):
+        read_flat(path, str(path))
+    assert pa.total_allocated_bytes() <= before + (1 << 20)
+    # Few of them are read as what they are.
+    if kind != "dictionary":
+        few = pa.array([b"y" * 4, b"z" * 4], pa.binary(4) if "fixed" in kind else pa.binary())
+        few = few if "fixed" in kind else few.cast(getattr(pa, kind)())
+        pq.write_table(pa.table({"model": few}), path)
+        found = read_flat(path, str(path)).column("model").to_pylist()
+        assert [each if isinstance(each, str) else each.decode() for each in found] == [
+            "yyyy", "zzzz",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [MemoryError, pa.ArrowMemoryError])
+def test_a_lack_of_memory_is_no_damage(error, tmp_path, monkeypatch):
+    import pyphylo.io._bounded_parquet as bounded
+    import pyphylo.io.parquet as parquet
+    from pyphylo.io import _archive
+
+    def fails(*_, **__):
+        raise error("no memory")
+
+    matrix = pp.DistanceMatrix(np.array([[0.0, 1.0], [1.0, 0.0]]), ["a", "b"])
+    for name in ("m.npz", "m.parquet"):
+        matrix.save(tmp_path / name)
+    monkeypatch.setattr(_archive, "_array", fails)
+    monkeypatch.setattr(parquet, "read_flat", fails)
+    monkeypatch.setattr(bounded, "read_flat", fails)
+    for name in ("m.npz", "m.parquet"):
+        with pytest.raises(MemoryError):
+            pp.DistanceMatrix.load(tmp_path / name)
+    with pytest.raises(MemoryError):
+        read_scores(tmp_path / "m.parquet")
+
+
+def test_a_member_of_an_archive_is_held_once_and_its_sum_is_checked(tmp_path):
+    values = np.arange(1 << 20, dtype=np.float64)
+    path = tmp_path / "x.npz"
+    np.savez(path, values=values)
+    with path.open("rb") as handle:
+        tracemalloc.start()
+        found = read_arrays(path, handle)["values"]
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (found == values).all()
+    assert found.flags.writeable
+    assert most < 1.6 * values.nbytes
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with path.open("rb") as handle, pytest.raises(FileFormatError, match="Bad CRC"):
+        read_arrays(path, handle)
 
 
 def test_a_header_of_csv_cannot_ask_for_memory(tmp_path):

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyphylo as pp
-from pyphylo._secrets import hide, hide_key
+from pyphylo._secrets import hide, hide_key, hide_key_in_data
 from pyphylo._terminal import json_shown, shown
 from pyphylo.cli import main
 from pyphylo.io.completions import import_completions
@@ -146,7 +146,7 @@ def test_progress_bars_and_trees_show_names_as_they_are_safe(monkeypatch):
 # -- secrets -------------------------------------------------------------------------------------
 
 KEY = "sk-canary-0123456789abcdefXYZ/+="
-FORMS = (KEY, quote(KEY, safe=""), base64.b64encode(KEY.encode()).decode(), "abcdefXYZ")
+FORMS = (KEY, quote(KEY, safe=""), base64.b64encode(KEY.encode()).decode(), "abcdefXYZ", KEY[-9:])
 
 
 def leaks(folder: Path, *texts: str) -> list[str]:
@@ -233,6 +233,53 @@ def test_a_key_is_hidden_whole_and_in_part(said, left):
     assert hide_key(said, "") == said
 
 
+ORDINARY = [
+    "a box", "next EMPTY box; the development of it, x ollama", "password_protected_archive",
+    "password1234567890", "1234567890", "sk-no-key-required", "local-development", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["x", "a", "EMPTY", "ollama", "local-development", "password1234567890", "sk-no-key-required"],
+)
+def test_a_key_that_is_a_word_takes_nothing_out_of_completions(key):
+    assert [hide_key_in_data(text, key) for text in ORDINARY] == ORDINARY
+
+
+@pytest.mark.parametrize("key", ["x", "EMPTY", "ollama"])
+def test_a_short_key_takes_nothing_out_of_messages(key):
+    assert [hide_key(text, key) for text in ORDINARY] == ORDINARY
+
+
+@pytest.mark.parametrize("key", [KEY, "0123456789abcdef" * 2, "sk-proj-AbC12dEf34GhI56"])
+def test_completions_are_kept_but_for_a_key_that_looks_random(key):
+    assert [hide_key_in_data(text, key) for text in ORDINARY] == ORDINARY
+    said = f"I am {key}, {quote(key, safe='')}, …{key[-9:]}"
+    assert hide_key_in_data(said, key) == "I am [key], [key], …[key]"
+
+
+@pytest.mark.parametrize("key", ["x", "EMPTY", "local-development", "password1234567890"])
+def test_what_a_model_says_does_not_depend_on_the_key(key, tmp_path, monkeypatch):
+    pytest.importorskip("openai")
+    from stub_server import Stub, serving
+
+    def answer(server, request):
+        choices = [{"text": f" {text}"} for text in ORDINARY[:2]]
+        return 200, {}, {"model": "EMPTY box", "choices": choices}
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with serving(Stub([answer])) as server:
+        store = pp.sample(
+            ["m"], pp.Genome(["g"], ["One two"]), store=tmp_path / "s", n_probes=2,
+            backend="openai", base_url=server.url, endpoint="completions",
+        )  # fmt: skip
+    shard = store.read("m")
+    assert shard.table.column("completion").to_pylist() == [f" {text}" for text in ORDINARY[:2]]
+    assert shard.facts["served_models"] == ["EMPTY box"]
+
+
 @pytest.mark.parametrize(
     ("said", "left"),
     [
@@ -277,4 +324,5 @@ def test_text_that_looks_like_a_secret_without_end_is_searched_in_linear_time():
         started = time.process_time()
         hide(text)
         hide_key(text, KEY)
+        hide_key_in_data("x", text[:5000])
         assert time.process_time() - started < 5

@@ -43,6 +43,7 @@ def sampled(answer, times=10**9, **options):
         return population.completions, len(server.requests)
 
 
+NAMED = r"^model 'm': the server http://127\.0\.0\.1:\d+/v1 "
 NONSENSE = [b'{"choices": [{"te', b"\xff\xfe{", b"[" * 100_000, b"9" * 5000, b""]
 
 
@@ -55,17 +56,26 @@ def test_an_answer_that_is_no_json_is_asked_for_again(body):
         sampled((200, as_json, body))
 
 
+def test_an_answer_cut_off_on_its_way_is_asked_for_again_and_counted():
+    whole = json.dumps({"choices": [{"text": " x"}, {"text": " y"}]}).encode()
+    as_json = {"content-type": "application/json"}
+    with pytest.raises(pp.WorkError, match=NAMED + "answered with something that is no JSON, 2"):
+        sampled((200, as_json, whole[:-9]), retries=1)
+    with pytest.raises(pp.WorkError, match="max_requests=2 are used up"):
+        sampled((200, as_json, whole[:-9]), retries=5, max_requests=2)
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x"])
 def test_an_answer_that_is_packed_is_not_unpacked(encoding):
     bomb = gzip.compress(b" " * 10_000_000)
-    with pytest.raises(pp.WorkError, match="in the encoding"):
+    with pytest.raises(pp.WorkError, match=NAMED + "answered in the encoding"):
         sampled((200, {"content-encoding": encoding}, bomb), retries=0)
 
 
 def test_an_answer_without_end_is_given_up(monkeypatch):
     monkeypatch.setattr(_ask, "LARGEST", 1 << 20)
     text = json.dumps({"choices": [{"text": "x" * (1 << 20)}]}).encode()
-    with pytest.raises(pp.WorkError, match="longer than 1 MiB"):
+    with pytest.raises(pp.WorkError, match=NAMED + "gave an answer longer than 1 MiB"):
         sampled((200, {}, text), retries=0)
-    with pytest.raises(pp.WorkError, match="longer than 1 MiB"):
+    with pytest.raises(pp.WorkError, match=NAMED + "gave an answer longer than 1 MiB"):
         sampled((500, {}, text), retries=0)

@@ -18,6 +18,8 @@ from pyphylo.errors import FileFormatError
 
 __all__ = ["read_arrays"]
 
+_PART = 1 << 20
+
 
 def read_arrays(path: str | Path, source: IO[bytes]) -> dict[str, NDArray[Any]]:
     """The arrays of a ``.npz`` file, by name.
@@ -45,7 +47,7 @@ def read_arrays(path: str | Path, source: IO[bytes]) -> dict[str, NDArray[Any]]:
             members = archive.infolist()
             check_expansion(path, packed, sum(member.file_size for member in members))
             return {m.filename.removesuffix(".npy"): _array(archive, m) for m in members}
-    except FileFormatError:
+    except (FileFormatError, MemoryError):
         raise
     except Exception as error:
         # NumPy evaluates headers as Python's tokenizer and parser let it, and zipfile has
@@ -66,6 +68,20 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
         size = math.prod(shape) * dtype.itemsize
         if handle.tell() + size != member.file_size:
             raise ValueError(f"{member.filename!r} has {member.file_size} bytes, not {size}")
-        data = handle.read()
-    array: NDArray[Any] = np.frombuffer(bytearray(data), dtype, math.prod(shape))
+        data = _filled(handle, size)
+    array: NDArray[Any] = np.frombuffer(data, dtype, math.prod(shape))
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _filled(handle: IO[bytes], size: int) -> bytearray:
+    """The rest of a member, of so many bytes: held once, and read to its end, where its sum is."""
+    data = bytearray(size)
+    at = 0
+    while part := handle.read(_PART):
+        if at + len(part) > size:
+            raise ValueError("a member is longer than it says")
+        data[at : at + len(part)] = part
+        at += len(part)
+    if at < size:
+        raise ValueError("a member is shorter than it says")
+    return data

@@ -17,6 +17,7 @@ __all__ = ["check_rows", "decoded_strings", "packed_size", "read_flat"]
 
 _WIDTH = 8
 """Bytes of a number, or of where a text begins."""
+_TEXTS = ("string", "binary", "large_string", "large_binary", "string_view", "binary_view")
 
 
 def packed_size(source: Any) -> int:
@@ -24,11 +25,14 @@ def packed_size(source: Any) -> int:
     return Path(source).stat().st_size if isinstance(source, (str, Path)) else int(source.size())
 
 
-def check_rows(path: str | Path, handle: pq.ParquetFile, packed: int, n_columns: int) -> None:
-    """Refuse more rows than a file of its size holds: few bytes can repeat a value for ever."""
+def check_rows(path: str | Path, handle: pq.ParquetFile, packed: int, width: int) -> None:
+    """Refuse more rows than a file of its size holds: few bytes can repeat a value for ever.
+
+    `width` is the bytes of a row: of each column 8, or what a value has where that is fixed.
+    """
     meta = handle.metadata
     groups = (meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    check_expansion(path, packed, max(meta.num_rows * n_columns * _WIDTH, sum(groups)))
+    check_expansion(path, packed, max(meta.num_rows * width, sum(groups)))
 
 
 def decoded_strings(path: str | Path, column: Any, packed: int) -> Any:
@@ -57,7 +61,7 @@ def read_flat(path: str | Path, source: Any, *, unread: str = "(nested)") -> pa.
     packed = packed_size(source)
     with pq.ParquetFile(source) as handle:
         schema, rows = handle.schema_arrow, handle.metadata.num_rows
-        check_rows(path, handle, packed, len(schema))
+        check_rows(path, handle, packed, sum(_width(field.type) for field in schema))
     texts = [field.name for field in schema if _is_text(field.type)]
     flat = [i for i, field in enumerate(schema) if not pa.types.is_nested(field.type)]
     with pq.ParquetFile(source, read_dictionary=texts) as handle:
@@ -83,4 +87,15 @@ def _read(handle: pq.ParquetFile, schema: Any, flat: Sequence[int]) -> list[Any]
 
 
 def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+    # Older versions of pyarrow know no views.
+    return any(getattr(pa.types, f"is_{text}", _is_none)(kind) for text in _TEXTS)
+
+
+def _is_none(kind: Any) -> bool:
+    return False
+
+
+def _width(kind: Any) -> int:
+    """Bytes of a value, or more; of a text, those of where it begins."""
+    fixed = pa.types.is_fixed_size_binary(kind) and not pa.types.is_decimal(kind)
+    return max(_WIDTH, kind.byte_width) if fixed else _WIDTH

@@ -25,7 +25,7 @@ from pyphylo.io._spool import Spool, scratch_folder
 from pyphylo.sampling.base import ModelIdentity
 from pyphylo.store import SampleStore
 
-__all__ = ["Completions", "import_completions", "json_lines", "json_object", "read_completions"]
+__all__ = ["import_completions"]
 
 _DIGEST_ROWS = 1 << 16
 """Rows that are packed at once."""

@@ -153,7 +153,7 @@ def lineage_of(
             warnings.warn(
                 f"{where} names none of these models: check the column 'model'",
                 PyphyloWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         else:
             warn_of_misnamed(rows, known, where)
@@ -167,7 +167,7 @@ def _warn_of_lineage(rows: Mapping[str, Mapping[str, Any]], where: str) -> None:
         # Near enough for a slip: "date" has many neighbours that are words of their own.
         hint = "" if column in there else did_you_mean(column, there, cutoff=0.8)
         if hint:
-            warnings.warn(f"{where} has no column {column!r}{hint}", PyphyloWarning, stacklevel=3)
+            warnings.warn(f"{where} has no column {column!r}{hint}", PyphyloWarning, stacklevel=4)
 
 
 def warn_of_misnamed(rows: Iterable[str], models: Iterable[str], where: str) -> None:
@@ -183,7 +183,7 @@ def warn_of_misnamed(rows: Iterable[str], models: Iterable[str], where: str) -> 
             warnings.warn(
                 f"{where} names a model {name!r} that is not here{hint}",
                 PyphyloWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return
 

@@ -41,16 +41,17 @@ def write(matrix: LabelledMatrix, path: Path) -> None:
 def read(path: Path) -> RawMatrix:
     """Read a matrix; rows and columns must name the same models in the same order."""
     try:
-        # Not read_table: a model may be called "model", and columns of one name be two.
-        with pq.ParquetFile(str(path)) as handle:
-            if handle.metadata.num_rows != handle.metadata.num_columns - 1:
-                raise FileFormatError(
-                    f"{str(path)!r}: {handle.metadata.num_rows} rows, but "
-                    f"{handle.metadata.num_columns - 1} columns behind 'model'"
-                )
-        table = read_flat(path, str(path))
+        with pa.OSFile(str(path)) as source:
+            # Not read_table: a model may be called "model", and columns of one name be two.
+            with pq.ParquetFile(source) as handle:
+                if handle.metadata.num_rows != handle.metadata.num_columns - 1:
+                    raise FileFormatError(
+                        f"{str(path)!r}: {handle.metadata.num_rows} rows, but "
+                        f"{handle.metadata.num_columns - 1} columns behind 'model'"
+                    )
+            table = read_flat(path, source)
         models = table.column(0).to_pylist() if table.num_columns else []
-    except FileFormatError:
+    except (FileFormatError, MemoryError):
         raise
     except Exception as error:
         raise FileFormatError(f"{str(path)!r} is not a whole Parquet file: {error}") from None

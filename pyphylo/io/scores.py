@@ -175,7 +175,7 @@ def _parquet(path: Path) -> tuple[list[str], list[Row]]:
             ["" if value is None else str(value) for value in column.to_pylist()]
             for column in table.columns
         ]
-    except FileFormatError:
+    except (FileFormatError, MemoryError):
         raise
     except Exception as error:
         raise FileFormatError(f"{str(path)!r} is no Parquet file: {error}") from None

@@ -27,12 +27,12 @@ def metadata_rows(metadata: Any) -> Rows:
     """Metadata as rows by model; what it says of descent is checked on the way."""
     from pyphylo.io.metadata import read_lineage, read_metadata
 
-    if isinstance(metadata, (str, os.PathLike)):
-        with warnings.catch_warnings():
-            # Of columns that are almost called family, the page's notes speak.
-            warnings.simplefilter("ignore", PyphyloWarning)
+    with warnings.catch_warnings():
+        # Of columns whose names are almost ones that are read, the page's notes speak.
+        warnings.simplefilter("ignore", PyphyloWarning)
+        if isinstance(metadata, (str, os.PathLike)):
             metadata = read_metadata(Path(metadata))
-    read_lineage(metadata)
+        read_lineage(metadata)
     if isinstance(metadata, Mapping):
         return metadata
     return {row.pop("model"): row for row in metadata.to_dict("records")}

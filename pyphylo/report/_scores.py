@@ -26,7 +26,9 @@ def scores_shown(
     from pyphylo.predict.evaluate import cross_validate_scores
 
     table, unit = _table(found, scores, unit)
-    families = {name: row["family"] for name, row in rows.items() if row.get("family")}
+    # A frame has NaN where a table had an empty cell.
+    given = {name: row.get("family") for name, row in rows.items()}
+    families = {name: text for name, text in given.items() if isinstance(text, str) and text}
     scored = list(table.index)
     known = all(name in families for name in scored)
     groups: Any = {name: families[name] for name in scored} if known else "clade:0.5"

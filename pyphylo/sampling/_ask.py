@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import random
 import re
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import openai
 
-from pyphylo._secrets import hide_key
+from pyphylo._secrets import hide_key, hide_key_in_data
 from pyphylo.errors import WorkError
 from pyphylo.sampling._dialect import Dialect
 from pyphylo.sampling._requests import RequestBudget, Usage
@@ -48,8 +47,12 @@ class Secret:
     variable: str
 
     def hide(self, text: str) -> str:
-        """The text without the key."""
+        """A message without the key."""
         return hide_key(text, self.value)
+
+    def hide_in_data(self, text: str) -> str:
+        """A text that is kept, without the key; left alone by a key that may occur by chance."""
+        return hide_key_in_data(text, self.value)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,10 @@ class Server:
     retries: int
 
 
+class _RefusedAnswerError(WorkError):
+    """An answer that is not read; what the server did, to be said of which server."""
+
+
 async def limit_answer(response: Any) -> None:
     """Hold an answer to `LARGEST` bytes before it is read; a hook of the client.
 
@@ -83,7 +90,9 @@ async def limit_answer(response: Any) -> None:
     """
     encoding = response.headers.get("content-encoding", "identity")
     if encoding != "identity":
-        raise WorkError(f"it answered in the encoding {encoding[:40]!r}, which was not asked for")
+        raise _RefusedAnswerError(
+            f"answered in the encoding {encoding[:40]!r}, which was not asked for"
+        )
     # Of httpx or its successor, whichever the client is built on: it takes its own streams only.
     base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
     response.stream = _limited(base)(response.stream)
@@ -102,7 +111,7 @@ def _limited(base: type) -> Any:
             async for part in self._stream:
                 left -= len(part)
                 if left < 0:
-                    raise WorkError(f"its answer is longer than {LARGEST >> 20} MiB")
+                    raise _RefusedAnswerError(f"gave an answer longer than {LARGEST >> 20} MiB")
                 yield part
 
         async def aclose(self) -> None:
@@ -171,6 +180,8 @@ class Asker:
             self._budget.take()
             try:
                 return await self._send(body)
+            except _RefusedAnswerError as error:
+                raise WorkError(self._about(str(error))) from None
             except (ValueError, RecursionError):
                 # It answered, and may bill it: not UTF-8, no JSON, or nested without end.
                 problem = "answered with something that is no JSON"
@@ -189,10 +200,6 @@ class Asker:
                     raise
                 problem = self._said(error)
                 pause = _retry_after(error)
-            except json.JSONDecodeError as error:
-                # Cut off on its way, by a proxy say; the work was done, and may be billed.
-                problem = f"answered with half a JSON ({error})"
-                pause = None
             if tries == self._server.retries:
                 raise WorkError(self._about(f"{problem}, {tries + 1} times"))
             if pause is not None and pause > _LONGEST_RETRY_AFTER:
@@ -229,7 +236,7 @@ class Asker:
         if choices == () or not isinstance(choices, (list, type(None))):
             raise WorkError(self._about("answered with something that is no completion"))
         self._usage.requests += 1
-        hide = self._server.secret.hide
+        hide = self._server.secret.hide_in_data
         usage = getattr(reply, "usage", None)
         counted = [getattr(usage, f"{kind}_tokens", None) for kind in ("prompt", "completion")]
         self._usage.prompt_tokens += _whole(counted[0])
