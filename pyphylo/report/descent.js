@@ -78,8 +78,8 @@ function runFacts(tip) {
   for (let i = Math.max(0, here - aroundRun); i <= Math.min(run.tips.length - 1, here + aroundRun); i++) {
     const step = element('button', { type: 'button', class: 'name', 'aria-label': names[run.tips[i]], click: () => { reveal(run.tips[i]); choose(run.tips[i], 'card'); } }, stepText(run.steps[i]));
     const limits = i && run.previous_lower ? ` (${digits(run.previous_lower[i], 3)} – ${digits(run.previous_upper[i], 3)})` : '';
-    rows.push([i === here ? element('strong', {}, stepText(run.steps[i])) : step, digits(run.start[i], 3), digits(run.end[i], 3), digits(run.previous[i], 3) + limits, ...(run.speed ? [perStep(run.speed[i])] : [])]);
+    rows.push([i === here ? element('strong', {}, stepText(run.steps[i])) : step, digits(run.start[i], 3), digits(run.end[i], 3), digits(run.previous[i], 3) + limits, ...(run.speed ? [inSteps(run.speed[i])] : [])]);
   }
-  const heads = [['step', true], ['from first', true], ['to last', true], [run.previous_lower ? 'from one before (95%)' : 'from one before', true], ...(run.speed ? [['how fast', true]] : [])];
+  const heads = [['step', true], ['from first', true], ['to last', true], [run.previous_lower ? 'from one before (95%)' : 'from one before', true], ...(run.speed ? [['distance in steps', true]] : [])];
   return [element('h3', {}, 'Training run'), said, tableOf('Checkpoints of the run: distances and speed', heads, rows), element('p', { class: 'keys' }, runMeans(run))];
 }

@@ -122,8 +122,15 @@ function runMeans(run) {
 }
 
 // Speeds by a step are small: by as many steps as make them easy to read.
+const manySteps = (speed) => (speed > 0 ? Math.max(0, Math.ceil(-Math.log10(speed)) - 1) : 0);
 function perStep(speed) {
-  if (speed === null) return '–';
-  const power = speed > 0 ? Math.max(0, Math.ceil(-Math.log10(speed)) - 1) : 0;
+  const power = manySteps(speed);
   return power ? `${Number((speed * 10 ** power).toPrecision(2))} in ${(10 ** power).toLocaleString('en')} steps` : `${Number(speed.toPrecision(2))} a step`;
+}
+
+// The same for a narrow column.
+function inSteps(speed) {
+  if (speed === null) return '–';
+  const power = manySteps(speed);
+  return speed ? `${Number((speed * 10 ** power).toPrecision(2))} in ${shortNumber(power)}` : '0';
 }
