@@ -448,6 +448,21 @@ def test_a_lack_of_memory_is_no_damage(error, tmp_path, monkeypatch):
         read_scores(tmp_path / "m.parquet")
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        {"ids": np.frombuffer(b"\0\0\x11\0a\0\0\0", "<U1")},  # beyond Unicode's last
+        {"ids": np.array([("a", 1), ("b", 2)], [("name", "U1"), ("at", "i4")])},
+        {"id_bytes": np.frombuffer(b"ab", np.uint8)},  # without where each begins
+    ],
+    ids=["no character", "records", "half"],
+)
+def test_archives_without_names_that_are_texts_are_refused(ids, tmp_path):
+    np.savez(tmp_path / "m.npz", values=np.zeros((2, 2)), **ids)
+    with pytest.raises(FileFormatError, match=r"m\.npz"):
+        pp.DistanceMatrix.load(tmp_path / "m.npz")
+
+
 def test_a_member_of_an_archive_is_held_once_and_its_sum_is_checked(tmp_path):
     values = np.arange(1 << 20, dtype=np.float64)
     path = tmp_path / "x.npz"

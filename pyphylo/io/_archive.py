@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -17,6 +18,9 @@ from pyphylo._expansion import check_expansion
 from pyphylo.errors import FileFormatError
 
 __all__ = ["read_arrays"]
+
+_PLAIN = "biufcSU"
+"""Kinds of arrays that are numbers or text."""
 
 _PART = 1 << 20
 
@@ -63,14 +67,23 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError(f"{member.filename!r} is of version {version}")
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read_header(handle)
-        if dtype.hasobject or not all(type(n) is int and n >= 0 for n in shape):
+        is_plain = dtype.kind in _PLAIN and all(type(n) is int and n >= 0 for n in shape)
+        if not is_plain:
             raise ValueError(f"{member.filename!r} holds no plain numbers or text")
         size = math.prod(shape) * dtype.itemsize
         if handle.tell() + size != member.file_size:
             raise ValueError(f"{member.filename!r} has {member.file_size} bytes, not {size}")
         data = _filled(handle, size)
     array: NDArray[Any] = np.frombuffer(data, dtype, math.prod(shape))
+    if dtype.kind == "U":
+        _check_characters(np.frombuffer(data, np.dtype(np.uint32).newbyteorder(dtype.byteorder)))
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _check_characters(points: NDArray[np.uint32]) -> None:
+    """Refuse what Unicode lacks: NumPy makes strings of it that break whatever encodes them."""
+    if points.max(initial=0) > sys.maxunicode:
+        raise ValueError("a text holds what is no character")
 
 
 def _filled(handle: IO[bytes], size: int) -> bytearray:
