@@ -143,11 +143,16 @@ def test_the_card_the_list_and_what_is_said_have_it_as_text(page, tree, rows, qu
     assert set(relatives) < set(everyone) - {name}
 
 
+def as_drawn(name):
+    """What a picture may show of a name, which ends where the picture does."""
+    return {in_xml(cut(name, letters)) for letters in range(5, 31)}
+
+
 @names
 def test_pictures_of_the_page_have_it_as_text(pictures, kind):
     for shape in ("rectangular", "circular"):
-        assert in_xml(cut(NAMES[kind], 30)) in pictures[shape], shape
-    drawn = {in_xml(cut(name, 30)) for name in everyone}
+        assert as_drawn(NAMES[kind]) & pictures[shape], shape
+    drawn = set().union(*map(as_drawn, everyone))
     families = {in_xml(cut(name, 40)) for name in everyone}
     scale = {text for text in pictures["unrooted"] if re.fullmatch(r"[\d.]+", text or "")}
     assert pictures["unrooted"] - scale <= drawn | families

@@ -272,3 +272,55 @@ def test_the_card_says_what_distances_count(opened):
     assert "Distances here are unbiased" in card
     page.click("#tab-runs")
     assert "(unbiased)" in " ".join(node.text or "" for node in texts(page, "#view-svg"))
+
+
+BOXES = """svg => {
+  const holder = document.createElement('div');
+  holder.style = 'position:absolute; left:0; top:0';
+  holder.innerHTML = svg;
+  document.body.append(holder);
+  const whole = holder.querySelector('svg').getBoundingClientRect();
+  const boxes = [...holder.querySelectorAll('text')].map((text) => {
+    const box = text.getBoundingClientRect();
+    return [text.textContent, box.left - whole.left, box.top - whole.top, box.right - whole.left,
+      box.bottom - whole.top];
+  });
+  holder.remove();
+  return [whole.width, whole.height, boxes.filter((box) => /[a-z]/.test(box[0]))];
+}"""
+
+
+def boxes_of_names(page):
+    """Width and height of the tree's picture, and the box around each name."""
+    svg = saved(page, "#save-svg").decode()
+    blank = page.context.browser.new_page()
+    width, height, boxes = blank.evaluate(BOXES, svg)
+    blank.close()
+    return width, height, boxes
+
+
+@pytest.mark.parametrize("width", [400, 1300])
+@pytest.mark.parametrize("shape", ["rectangular", "circular", "unrooted"])
+def test_names_end_inside_the_picture(opened, shape, width):
+    names = [f"an-organisation/a-model-{i:03d}" for i in range(90)]
+    page = opened(distances(names))
+    page.set_viewport_size({"width": width, "height": 900})
+    page.select_option("#shape", shape)
+    settle(page)
+    across, down, boxes = boxes_of_names(page)
+    assert len(boxes) > 5
+    for name, left, top, right, bottom in boxes:
+        assert -2 < left < right < across + 2, name
+        assert -2 < top < bottom < down + 2, name
+
+
+def test_names_keep_apart_and_none_is_left_out_where_rows_have_room(opened):
+    page = opened(distances(some(50)))
+    assert len(boxes_of_names(page)[2]) == 50
+    page = opened(distances(some(200)))
+    boxes = sorted(boxes_of_names(page)[2], key=lambda box: box[2])
+    assert 20 < len(boxes) < 150
+    for i, (name, left, _, right, bottom) in enumerate(boxes):
+        for other, left2, top2, right2, _ in boxes[i + 1 :]:
+            # Boxes hold a line's leading, a tenth of the letters above and below
+            assert top2 > bottom - 4 or left2 > right or right2 < left, (name, other)

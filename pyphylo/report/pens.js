@@ -129,7 +129,7 @@ class Taken {
     const [dx, dy] = [Math.cos(angle), Math.sin(angle)];
     for (let i = 0; i <= steps; i++) {
       const along = length * i / steps;
-      for (const across of [-0.42 * size, 0, 0.42 * size]) {
+      for (const across of [-0.42 * size, -0.14 * size, 0.14 * size, 0.42 * size]) {
         const a = Math.floor((x + dx * along - dy * across) / this.cell);
         const b = Math.floor((y + dy * along + dx * across) / this.cell);
         const key = a * 65536 + b;

@@ -139,7 +139,7 @@ function drawNames(pen, at2, w, h) {
   const [strongInk, softInk] = [theme('ink'), theme('soft')];
   const ink = (much) => (much ? strongInk : softInk);
   const size = flat ? Math.max(9, Math.min(12.5, at2.pitch * 0.82)) : Math.max(9, Math.min(12, (at2.pitch || 10) * 0.8));
-  const taken = new Taken(size * 0.5);
+  const taken = new Taken(size / 3);
   const first = seen.ends.filter(endMarked);
   const strong = new Set(first);
   if (tree.known) {
@@ -151,18 +151,35 @@ function drawNames(pen, at2, w, h) {
   for (const v of [...before, ...seen.ends.filter((end) => !before.has(end))]) {
     const [x, y] = [at2.x[v], at2.y[v]];
     if (x < -60 || x > w + 10 || y < 0 || y > h) continue;
-    const words = endName(v);
     const bold = strong.has(v);
-    const length = widthOf(words, size) * (bold ? 1.08 : 1);
     let angle = flat ? 0 : at2.angle[v];
     let gap = bold ? 12 : 8;
     if (v >= nTips) gap += Math.max((seen.reach[v] - tree.depth[v]) * at2.unit, 10);
     const [sx, sy] = [x + gap * Math.cos(angle), y + gap * Math.sin(angle)];
-    if (!taken.take(sx, sy, length, angle, size, v === state.chosen || v === state.hovered)) continue;
+    const must = v === state.chosen || v === state.hovered;
+    const words = cut(endName(v), size * (bold ? 1.08 : 1), toEdge(sx, sy, angle, w, h), must);
+    const length = widthOf(words, size) * (bold ? 1.08 : 1);
+    if (!words || !taken.take(sx, sy, length, angle, size, must)) continue;
     const back = Math.cos(angle) < 0;
     if (back) angle += Math.PI;
     pen.text(words, sx, sy, { size, angle, anchor: back ? 'end' : 'start', bold, colour: ink(bold || v >= nTips), halo });
   }
+}
+
+// How far a line of text may go from a point, in a direction, before half its height leaves the canvas.
+function toEdge(x, y, angle, w, h) {
+  const [dx, dy] = [Math.cos(angle), Math.sin(angle)];
+  const across = dx > 1e-9 ? (w - 5 - x) / dx : dx < -1e-9 ? (5 - x) / dx : Infinity;
+  const along = dy > 1e-9 ? (h - 5 - y) / dy : dy < -1e-9 ? (5 - y) / dy : Infinity;
+  return Math.min(across, along);
+}
+
+// A name as far as there is room: nothing where fewer than five letters have it, unless it must be.
+function cut(words, size, room, must) {
+  const length = widthOf(words, size);
+  if (length <= room) return words;
+  const most = Math.floor(Array.from(words).length * room / length);
+  return most < 5 ? must ? words : '' : short(words, most);
 }
 
 // Where rows are close, names keep clear of other tips' branches.
@@ -172,7 +189,11 @@ function blockBranch(taken, at2, v, w, h) {
     const whole = Math.hypot(c - a, d - b);
     const length = Math.min(whole, 150);
     const part = whole ? length / whole : 0;
-    taken.block(c - (c - a) * part, d - (d - b) * part, c, d);
+    // Two pixels on either side, for the halo of letters and the marks of tips
+    const [nx, ny] = whole ? [2 * (b - d) / whole, 2 * (c - a) / whole] : [0, 2];
+    for (const side of [-1, 0, 1]) {
+      taken.block(c - (c - a) * part + side * nx, d - (d - b) * part + side * ny, c + side * nx, d + side * ny);
+    }
   });
 }
 
