@@ -3,7 +3,7 @@
 #
 #   core_cpp/sanitize.sh asan|ubsan|tsan|asan-ubsan  both suites under sanitizers of g++
 #   core_cpp/sanitize.sh valgrind                    the core's tests under memcheck
-#   core_cpp/sanitize.sh tidy                        clang-tidy on the core, its bindings and fuzz targets
+#   core_cpp/sanitize.sh tidy                        clang-tidy on the core, bindings, tests and fuzz targets
 #   core_cpp/sanitize.sh aarch64                     the core's tests and fuzz inputs on an emulated ARM
 #   CXX=clang++ core_cpp/sanitize.sh fuzz [SECONDS [TARGET...]]
 #                                                    libFuzzer on each target, 600 s by default
@@ -85,11 +85,11 @@ case $what in
   tidy)
     cmake -S . -B "$build" -G Ninja -DPYPHYLO_BUILD_FUZZERS=ON \
       -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v python)"
-    # Every file that is compiled but the tests: not the kernels of other processors.
+    # Every file that is compiled: not the kernels of other processors.
     python -c 'import json, sys; [print(e["file"]) for e in json.load(open(sys.argv[1]))]' \
-      "$build/compile_commands.json" | grep -v /core_cpp/tests/ |
+      "$build/compile_commands.json" |
       xargs -P "$(nproc)" -n 2 clang-tidy -p "$build" --quiet \
-        --header-filter='core_cpp/(include|bindings|fuzz)/' "${@:2}"
+        --header-filter='core_cpp/(include|bindings|fuzz|tests)/' "${@:2}"
     ;;
   aarch64)
     export QEMU_LD_PREFIX=${QEMU_LD_PREFIX:-/usr/aarch64-linux-gnu}

@@ -26,7 +26,7 @@ TEST_CASE("rows add, columns are ordered by gene and bytes") {
 TEST_CASE("any order and any batches give the same table") {
     std::vector<Row> rows = random_rows(9, 5, 7, 1);
     const AlleleTable whole = make_table(9, 5, rows);
-    std::reverse(rows.begin(), rows.end());
+    std::ranges::reverse(rows);
     TableBuilder builder;
     builder.add_models(names("m", 9));
     builder.add_genes(names("g", 5));

@@ -118,8 +118,8 @@ TEST_CASE("f2 of blocks, their means and variances are those of plain loops") {
 }
 
 TEST_CASE("f2 of more models than a tile holds") {
-    const int models = 1100;
-    const AlleleTable table = drawn(models, 2, 3, 5);
+    const std::int64_t models = 1100;
+    const AlleleTable table = drawn(static_cast<int>(models), 2, 3, 5);
     const std::vector<double> weights(static_cast<std::size_t>(table.n_columns()), 1.0);
     const std::vector<std::int64_t> ends{2};
     std::vector<double> sums(static_cast<std::size_t>(models) * (models - 1) / 2);

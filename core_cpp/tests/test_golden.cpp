@@ -66,9 +66,9 @@ std::vector<double> indices(const AlleleTable& table, Index which, int threads) 
 }
 
 std::vector<double> replicates(const AlleleTable& table, int threads) {
-    std::vector<std::int64_t> weights;
-    for (std::int64_t g = 0; g < 3 * table.n_genes(); ++g) {
-        weights.push_back(g % 4);
+    std::vector<std::int64_t> weights(static_cast<std::size_t>(3 * table.n_genes()));
+    for (std::size_t g = 0; g < weights.size(); ++g) {
+        weights[g] = static_cast<std::int64_t>(g % 4);
     }
     const Resampling resampling(table, Estimator::unbiased, weights, 3);
     std::vector<double> found(static_cast<std::size_t>(3 * resampling.n_pairs()));

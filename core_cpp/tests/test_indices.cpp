@@ -38,8 +38,8 @@ std::map<std::int64_t, std::map<std::int32_t, double>> frequencies(const AlleleT
     std::map<std::int64_t, std::map<std::int32_t, double>> found;
     for_each_cell(table, model, [&](const Cell& cell) {
         const auto n = static_cast<double>(probes_in(table, cell));
-        for (auto e = static_cast<std::size_t>(cell.begin); e < static_cast<std::size_t>(cell.end);
-             ++e) {
+        const auto end = static_cast<std::size_t>(cell.end);
+        for (auto e = static_cast<std::size_t>(cell.begin); e < end; ++e) {
             found[cell.gene][table.columns[e]] = table.counts[e] / n;
         }
     });
@@ -93,8 +93,8 @@ TEST_CASE("indices equal the slow sums") {
         for (int i = 0; i < n; ++i) {
             for (int j = 0; j < n; ++j) {
                 const double slow = i == j ? 0.0 : slow_distance(table, index, i, j);
-                worst =
-                    std::max(worst, std::abs(found[static_cast<std::size_t>(i * n + j)] - slow));
+                const auto at = static_cast<std::size_t>(std::int64_t{i} * n + j);
+                worst = std::max(worst, std::abs(found[at] - slow));
             }
         }
         CHECK(worst < 1e-12);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -47,8 +48,9 @@ void check_keep(std::int64_t (*keep)(T*, std::int64_t, const std::uint64_t*)) {
             for (std::int64_t k = 0; k < kept; ++k) {
                 CHECK(row[k] == expected[index(k)]);
             }
-            for (std::int64_t k = whole; k < whole + 16; ++k) {
-                CHECK(row[k] == static_cast<T>(k + 1));  // nothing beyond was written to
+            T beyond = static_cast<T>(whole);
+            for (const T value : std::span(row.data(), index(whole + 16)).last(16)) {
+                CHECK(value == ++beyond);  // nothing beyond was written to
             }
         }
     }

@@ -39,7 +39,7 @@ struct Panels {
     }
     /// Models 16 to 24 against models 0 to 48.
     [[nodiscard]] CountTile tile(std::vector<std::int32_t>& sums, bool add, int largest) const {
-        return {.rows = bytes.data() + groups * kGroupBytes + 8 * 4,
+        return {.rows = bytes.data() + groups * kGroupBytes + std::ptrdiff_t{8} * 4,
                 .columns = bytes.data(),
                 .panel_bytes = static_cast<std::int64_t>(groups) * kGroupBytes,
                 .groups = static_cast<std::int64_t>(groups),

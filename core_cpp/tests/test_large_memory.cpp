@@ -34,6 +34,7 @@ TEST_CASE("a large block is kept for the next that it fits") {
 TEST_CASE("no more is kept than stated, the last given first") {
     free_kept();
     std::vector<LargeBlock> blocks;
+    blocks.reserve(6);
     for (int k = 0; k < 6; ++k) {
         blocks.push_back(take_large(kMostKept / 4));
     }
@@ -51,6 +52,7 @@ TEST_CASE("no more is kept than stated, the last given first") {
 TEST_CASE("many small blocks do not fill the places for ever") {
     free_kept();
     std::vector<LargeBlock> blocks;
+    blocks.reserve(100);
     for (int k = 0; k < 100; ++k) {
         blocks.push_back(take_large(kLargePage));
     }

@@ -32,8 +32,8 @@ std::int64_t slow_numerator(const AlleleTable& table, std::size_t i, std::size_t
     std::int64_t sum = 0;
     auto y = static_cast<std::size_t>(table.indptr[j]);
     const auto end = static_cast<std::size_t>(table.indptr[j + 1]);
-    for (auto x = static_cast<std::size_t>(table.indptr[i]);
-         x < static_cast<std::size_t>(table.indptr[i + 1]); ++x) {
+    const auto last = static_cast<std::size_t>(table.indptr[i + 1]);
+    for (auto x = static_cast<std::size_t>(table.indptr[i]); x < last; ++x) {
         while (y < end && table.columns[y] < table.columns[x]) {
             ++y;
         }
@@ -152,12 +152,14 @@ std::vector<T> through_file(const AlleleTable& table, Pairs pairs, int threads, 
     output.file = fileno(file);
     output.file_begin = begin;
     compare(table, pairs, Estimator::plugin, threads, output);
-    std::fseek(file, begin, SEEK_SET);
     std::vector<T> values(
         static_cast<std::size_t>(condensed ? pairs.count() : pairs.rows() * pairs.columns()));
+    REQUIRE(std::fseek(file, 0, SEEK_END) == 0);
+    const auto bytes = static_cast<std::int64_t>(values.size() * sizeof(T));
+    CHECK(std::ftell(file) == (bytes == 0 ? 0 : begin + bytes));
+    REQUIRE(std::fseek(file, begin, SEEK_SET) == 0);
     CHECK(std::fread(values.data(), sizeof(T), values.size(), file) == values.size());
-    CHECK(std::fgetc(file) == EOF);
-    std::fclose(file);
+    CHECK(std::fclose(file) == 0);
     return values;
 }
 
@@ -224,9 +226,10 @@ TEST_CASE("numerators of every path, in every instruction set") {
         CHECK(plan.arithmetic == each.arithmetic);
         CHECK(plan.long_sums == each.long_sums);
         std::vector<std::int64_t> expected(static_cast<std::size_t>(n * n));
-        for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-            for (std::size_t j = 0; j < static_cast<std::size_t>(n); ++j) {
-                expected[i * static_cast<std::size_t>(n) + j] = slow_numerator(each.table, i, j);
+        const auto models = static_cast<std::size_t>(n);
+        for (std::size_t i = 0; i < models; ++i) {
+            for (std::size_t j = 0; j < models; ++j) {
+                expected[i * models + j] = slow_numerator(each.table, i, j);
             }
         }
         const std::int64_t split = n / 3;
@@ -263,8 +266,8 @@ TEST_CASE("layouts, types, files, threads and instruction sets give the same bit
             compare(each.table, square, Estimator::plugin, 1,
                     output(Output::Type::float64, Layout::matrix, one.data()));
             std::vector<float> rounded(one.size());
-            std::transform(one.begin(), one.end(), rounded.begin(),
-                           [](double value) { return static_cast<float>(value); });
+            std::ranges::transform(one, rounded.begin(),
+                                   [](double value) { return static_cast<float>(value); });
             for (const KernelSet* set : usable_kernels()) {
                 CAPTURE(set->name);
                 const KernelsOf isa(set->name);
@@ -382,12 +385,12 @@ TEST_CASE("a file that cannot be written is an error of the system") {
     pairs.symmetric = false;
     CHECK_THROWS_AS(compare(table, pairs, Estimator::plugin, 2, {.file = fileno(file)}),
                     std::system_error);
-    std::fclose(file);
+    CHECK(std::fclose(file) == 0);
 }
 
 TEST_CASE("a request to stop stops the work") {
     const AlleleTable table = random_table(300, 2, 9, 3, 9);
-    std::vector<double> out(300 * 300);
+    std::vector<double> out(std::size_t{300} * 300);
     for (const int allowed : {0, 1, 3}) {
         // Only the calling thread asks; with another one it may get no task to ask before.
         const int threads = 1;

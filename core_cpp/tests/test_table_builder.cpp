@@ -22,7 +22,7 @@ std::vector<std::string> awkward_texts() {
         for (const char last : {'\0', 'a', 'b'}) {
             texts.push_back(std::string(length - 1, 'a') + last);
         }
-        texts.push_back(std::string(length, '\0'));
+        texts.emplace_back(length, '\0');
         texts.push_back(std::string(length - 1, 'a') + "\xC3\xA9");
     }
     return texts;
