@@ -147,6 +147,6 @@ def classical_scaling(distances: NDArray[Any]) -> tuple[Floats, list[float]]:
     values, vectors = np.maximum(values[order], 0.0), vectors[:, order]
     flip = np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0))
     xy = vectors * np.where(flip == 0, 1.0, flip) * np.sqrt(values)
-    norm = float((square**2).sum())
+    norm = float(np.vdot(square, square))
     share = [float(value**2 / norm) if norm > 0 else 0.0 for value in values]
     return xy, share
