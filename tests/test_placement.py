@@ -83,7 +83,7 @@ def weights_of(distance, weighting):
     known = ~np.isnan(distance)
     if weighting == "ordinary":
         return known.astype(float)
-    mean = np.nanmean(distance)
+    mean = np.nanmean(distance) if known.any() else 0.0
     scaled = np.maximum(distance / (mean if mean > 0 else 1.0), 1e-3)
     return np.where(known, scaled**-2.0, 0.0)
 

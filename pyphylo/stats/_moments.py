@@ -22,6 +22,9 @@ _Floats = NDArray[np.float64]
 _PAIRS = 1 << 12
 """Pairs whose sums are brought up to date together: they stay in the cache."""
 
+_LEAST = 0.2
+"""Of 1 - |k| (q + |k| / 6), to skewness k and quantile q: limits then lie 1.6 quantiles away."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -153,7 +156,8 @@ def limits(moments: Moments, genes: NDArray[np.int64], level: float) -> tuple[_F
     :math:`g(z) = z + k z^2 / 3 + k^2 z^3 / 27 + k / 6` has none to the order of
     :math:`1 / \sqrt{genes}` (Hall 1992, J. R. Stat. Soc. B 54:221); it is monotone, so the
     quantiles of Student's t with genes - 1 degrees of freedom go back through
-    :math:`z = 3 ((1 + k (g - k / 6))^{1/3} - 1) / k`.
+    :math:`z = 3 ((1 + k (g - k / 6))^{1/3} - 1) / k`, with |k| so small
+    that :math:`1 - |k| (|g| + |k| / 6)` is 0.2 or more: below 0.39 of 95 % limits.
     """
     from scipy.stats import t
 
@@ -164,9 +168,16 @@ def limits(moments: Moments, genes: NDArray[np.int64], level: float) -> tuple[_F
 
 
 def _skewed(quantile: _Floats, skewness: _Floats) -> _Floats:
-    """The z of g(z) = quantile; without skewness the quantile itself."""
+    """The z of g(z) = quantile; without skewness the quantile itself.
+
+    g is flat at z = -3 / k, where the root is of 0 and its inverse leaps: of 95 % limits, from 3
+    to 8 standard errors where k moves from 0.4 to 0.5. No more skewness is corrected for than
+    leaves `_LEAST` under the root.
+    """
+    q = np.abs(quantile)
+    most = 3 * (np.sqrt(q * q + (1 - _LEAST) * 2 / 3) - q)
     straight = np.abs(skewness) < 1e-8
-    k = np.where(straight, 1.0, skewness)
+    k = np.where(straight, 1.0, np.clip(skewness, -most, most))
     bent = 3 / k * (np.cbrt(1 + k * (quantile - k / 6)) - 1)
     return np.where(straight, quantile, bent)
 

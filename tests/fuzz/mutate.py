@@ -121,11 +121,11 @@ def in_json(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
         return blind(rng, data, others)
     try:
         value = json.loads(data)
-    except ValueError:
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            value = _changed(rng, value)
+        return json.dumps(value).encode()
+    except (ValueError, RecursionError):
         return blind(rng, data, others)
-    for _ in range(rng.choice((1, 1, 2, 4))):
-        value = _changed(rng, value)
-    return json.dumps(value).encode()
 
 
 def in_json_lines(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
