@@ -9,7 +9,14 @@ from typing import Any
 
 from pyphylo.errors import InputError
 
-__all__ = ["check_names", "clean_text", "close_names", "did_you_mean", "whole_number"]
+__all__ = [
+    "check_names",
+    "check_two_models",
+    "clean_text",
+    "close_names",
+    "did_you_mean",
+    "whole_number",
+]
 
 
 def check_names(names: Iterable[str], what: str) -> tuple[str, ...]:
@@ -97,3 +104,11 @@ def whole_number(value: Any, name: str, least: int) -> int:
     if number >= 2**31:
         raise InputError(f"{name} must be a whole number below 2^31, not {value!r}")
     return number
+
+
+def check_two_models(n: int) -> None:
+    """Refuse a table whose models make no pair."""
+    if n == 0:
+        raise InputError("there is no model yet: sample some, or import completions, first")
+    if n == 1:
+        raise InputError("1 model has no pair to compare: sample or import another one")

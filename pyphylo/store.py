@@ -161,14 +161,18 @@ class SampleStore:
         if genome.digest != self.genome.digest:
             raise InputError(
                 f"store {str(self.path)!r} holds another genome "
-                f"({_difference(self.genome, genome)}); use another folder"
+                f"({_difference(self.genome, genome)}); use another folder{self._or_remove()}"
             )
         for key in sorted(self.config.keys() | config.keys()):
             if self.config.get(key) != config.get(key):
                 raise InputError(
                     f"store {str(self.path)!r} was sampled with {key}={self.config.get(key)!r}, "
                     f"not {config.get(key)!r}; use another folder or that setting"
+                    f"{self._or_remove()}"
                 )
+
+    def _or_remove(self) -> str:
+        return "" if self.models else ", or remove this one: it holds no model yet"
 
     # -- shards ------------------------------------------------------------------------
 
@@ -482,14 +486,15 @@ class SampleStore:
             )
 
 
-def check_store_folder(path: str | Path) -> None:
+def check_store_folder(path: str | Path) -> bool:
     """Refuse a folder that is neither absent, empty, nor a store of ours (begun or whole).
 
-    And one that may not be written to.
+    And one that may not be written to. Returns whether a whole store is there.
     """
     storage = storage_at(path)
     _check_folder(storage, path)
     storage.check_writable()
+    return storage.has_file("manifest.json")
 
 
 def _check_folder(storage: Storage, path: str | Path) -> None:

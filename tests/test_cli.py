@@ -280,7 +280,7 @@ def test_info_refuses_what_it_cannot_plan(capsys, tmp_path, monkeypatch):
     refused(capsys, "not a pyphylo store", "info", tmp_path)
     one = tmp_path / "one.pyphylo"
     pp.AlleleTable.from_counts(["a"], ["g"], [0], [0], ["x"], [2]).save(one)
-    refused(capsys, "1 models have no pair", "info", one)
+    refused(capsys, "1 model has no pair", "info", one)
     monkeypatch.setenv("PYPHYLO_ISA", "portable")
     assert call_json(capsys, "info")["isa"] == "portable"
     monkeypatch.setenv("PYPHYLO_ISA", "mmx")

@@ -275,7 +275,7 @@ def test_what_cannot_be_is_refused():
     wrong(lambda: distance_intervals(table, level=95), "level", "95")
     wrong(lambda: distance_intervals(table, floor=0), "floor")
     wrong(lambda: distance_intervals(table, estimator="best"), "best")
-    wrong(lambda: distance_intervals(table.select(models=[a])), "1 models")
+    wrong(lambda: distance_intervals(table.select(models=[a])), "1 model has no pair")
     wrong(lambda: distance_intervals("table"), "AlleleTable")
     few = table.select(genes=table.genes[:7])
     wrong(lambda: distance_intervals(few), "needs 8 genes", "there are 7", repr(a))

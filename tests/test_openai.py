@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -265,8 +266,32 @@ def test_what_does_not_pass_is_reported_by_model(answer, says_so, requests, tmp_
 def test_a_server_that_is_not_there(tmp_path):
     with serving(Stub()) as server:
         pass
-    with pytest.raises(WorkError, match=r"cannot be reached .*, 2 times"):
+    with pytest.raises(WorkError, match=r"cannot be reached .*is base_url .* right"):
         sampled(server, tmp_path, retries=1)
+
+
+def test_a_server_that_never_answered_is_tried_out_by_one_model_only(tmp_path, capsys):
+    with serving(Stub()) as server:
+        pass
+    begun = time.monotonic()
+    with pytest.raises(WorkError, match="3 of 3 models"):
+        sampled(server, tmp_path, ["a", "b", "c"], retries=2)
+    assert time.monotonic() - begun < 2 * (0.5 + 1.0)
+    assert capsys.readouterr().err.count("trying again") == 1
+
+
+def test_a_host_without_an_address_is_given_up_soon(tmp_path, capsys):
+    begun = time.monotonic()
+    with pytest.raises(WorkError, match=r"no-such-host\.invalid.* cannot be reached"):
+        pp.sample(
+            ["m"],
+            GENOME,
+            store=tmp_path / "s",
+            backend="openai",
+            base_url="http://no-such-host.invalid/v1",
+        )
+    assert time.monotonic() - begun < 15  # of more than 20 for a server that may be starting
+    assert "trying again" in capsys.readouterr().err
 
 
 def test_a_server_that_does_not_answer(tmp_path):
@@ -344,7 +369,7 @@ def test_the_estimate_comes_first(tmp_path, capsys):
         sampled(server, tmp_path, price_prompt=3.0, price_completion=1000.0, endpoint="completions")
     tokens = sum(-(-len(prompt.encode()) // 3) for _, prompt in GENOME)
     assert capsys.readouterr().err == (
-        f"pyphylo: 1 models: 6 requests, about {tokens:,} prompt tokens, at most 300 completion "
+        f"pyphylo: 1 model: 6 requests, about {tokens:,} prompt tokens, at most 300 completion "
         f"tokens, 0.30 at the given prices (up to 60, {10 * tokens:,} prompt tokens, 0.30 where "
         "the server ignores n)\n"
     )
@@ -594,6 +619,22 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("command", [["sample", "--store"], ["run", "--out"]])
+def test_the_estimate_alone(command, tmp_path, monkeypatch, capsys):
+    with serving(Stub()) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        argv = [*command, str(tmp_path / "s"), "a", "b", "--backend", "openai", "--genes", "4"]
+        assert main([*argv, "--max-requests", "0"]) == 0
+        printed = capsys.readouterr()
+        assert re.fullmatch(r"2 models: 8 requests, .*; nothing was asked\n", printed.out)
+        assert main([*argv, "--max-requests", "0", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["estimate"]["requests"][0] == 8
+        assert main([*argv, "--max-requests", "7"]) == 2
+        assert "more than max_requests=7" in capsys.readouterr().err
+    assert not server.requests
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -608,7 +649,7 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
         (["--backend", "openai", "--concurrency", "0"], "concurrency must be"),
         (["--backend", "openai", "--max-requests", "-1"], "max_requests must be"),
         (
-            ["--backend", "openai", "--base-url", "http://127.0.0.1:9", "--max-requests", "0"],
+            ["--backend", "openai", "--base-url", "http://127.0.0.1:9", "--max-requests", "9"],
             "128 requests, about",
         ),
     ],

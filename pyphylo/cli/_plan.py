@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyphylo.errors import InputError
+from pyphylo._names import check_two_models
 
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleRule, AlleleTable
@@ -36,8 +36,7 @@ def plan_of(table: AlleleTable, threads: int) -> dict[str, Any]:
     from pyphylo import _core
 
     models = len(table.models)
-    if models < 2:
-        raise InputError(f"{models} models have no pair to compare")
+    check_two_models(models)
     plan = _core.plan_similarity(table._core, -1, threads, False)
     return {
         "models": models,

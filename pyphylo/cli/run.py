@@ -14,6 +14,7 @@ from pyphylo.cli._common import (
     sampling_options,
 )
 from pyphylo.cli._engine import add_sampling_engine, engine_options
+from pyphylo.cli._estimate import or_estimate
 from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
@@ -42,7 +43,7 @@ def add_parser(commands: Any, name: str) -> None:
     add_sampling_options(parser)
     add_threads(parser)
     add_json(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=or_estimate(_run))
 
 
 def _run(args: argparse.Namespace) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyphylo.cli._common import Outcome, add_sampling_options, sampling_options
 from pyphylo.cli._engine import add_sampling_engine, engine_options
+from pyphylo.cli._estimate import or_estimate
 from pyphylo.cli._models import add_many, add_models, model_specs
 
 __all__ = ["add_parser"]
@@ -41,7 +42,7 @@ def add_parser(commands: Any, name: str) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line as the work goes on"
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=or_estimate(_run))
 
 
 def _run(args: argparse.Namespace) -> Outcome:

@@ -53,7 +53,7 @@ def read_flat(path: str | Path, source: Any, *, unread: str = "(nested)") -> pa.
     Raises
     ------
     FileFormatError
-        When it would come to far more than its size.
+        When it would come to far more than its size, or than there is memory.
     Exception
         When it is no whole Parquet file: `pyarrow.ArrowException` and `OSError`, but names
         that are no UTF-8 raise `UnicodeDecodeError`, and dates without a year `OverflowError`.
@@ -65,7 +65,13 @@ def read_flat(path: str | Path, source: Any, *, unread: str = "(nested)") -> pa.
     texts = [field.name for field in schema if _is_text(field.type)]
     flat = [i for i, field in enumerate(schema) if not pa.types.is_nested(field.type)]
     with pq.ParquetFile(source, read_dictionary=texts) as handle:
-        read = _read(handle, schema, flat)
+        try:
+            read = _read(handle, schema, flat)
+        except pa.ArrowMemoryError as error:
+            # The footer's sizes were plausible: a page's own header promises more.
+            raise FileFormatError(
+                f"{str(path)!r} is damaged, or this process has too little memory for it: {error}"
+            ) from None
     if len(read) != len(flat):
         raise FileFormatError(f"{str(path)!r}: some of its columns have one name")
     columns = dict(zip(flat, read, strict=True))

@@ -6,13 +6,16 @@ import asyncio
 import functools
 import random
 import re
+import socket
+import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import openai
+from tqdm import tqdm
 
 from pyphylo._secrets import hide_key, hide_key_in_data
 from pyphylo.errors import WorkError
@@ -147,6 +150,7 @@ class Asker:
         self._dialect = dialect
         self._budget = budget
         self._not_before = 0.0
+        self._reached = False
         self._usage = usage
 
     async def ask(
@@ -179,7 +183,9 @@ class Asker:
             await self._wait()
             self._budget.take()
             try:
-                return await self._send(body)
+                reply = await self._send(body)
+                self._has_answered()
+                return reply
             except _RefusedAnswerError as error:
                 raise WorkError(self._about(str(error))) from None
             except (ValueError, RecursionError):
@@ -194,8 +200,11 @@ class Asker:
                 self._budget.give_back()
                 problem = f"cannot be reached ({_innermost(error)})"
                 pause = None
+                if not self._reached:
+                    self._first_contact(error, tries)
             except openai.APIStatusError as error:
                 self._budget.give_back()
+                self._has_answered()
                 if not _is_passing(error):
                     raise
                 problem = self._said(error)
@@ -206,6 +215,32 @@ class Asker:
                 raise WorkError(self._about(f"{problem}, and wants to be left for {pause:.0f} s"))
             tries += 1
             await self._rest(tries, pause)
+
+    def _has_answered(self) -> None:
+        self._reached = True
+        self._budget.unreachable.discard(self._server.url)
+
+    def _first_contact(self, error: openai.APIConnectionError, tries: int) -> None:
+        """A server that never answered is hardly busy: say so, and give up where waiting is vain.
+
+        Raises
+        ------
+        WorkError
+            At once where another model of the run has tried in vain; after a second try where its
+            name is not known; after all tries.
+        """
+        server = self._server
+        why = f"cannot be reached ({_innermost(error)})"
+        unknown = any(isinstance(each, socket.gaierror) for each in _causes(error))
+        allowed = min(server.retries, 1) if unknown else server.retries
+        if server.url in self._budget.unreachable or tries >= allowed:
+            self._budget.unreachable.add(server.url)
+            raise WorkError(
+                self._about(f"{why}: is base_url (OPENAI_BASE_URL) right, and does it run?")
+            )
+        if tries == 0:
+            text = server.secret.hide(f"the server {server.url} {why}: trying again")
+            tqdm.write(f"pyphylo: {text}", file=sys.stderr)
 
     async def _wait(self) -> None:
         """Until nobody has been told to wait."""
@@ -309,7 +344,13 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _innermost(error: BaseException) -> str:
-    while error.__cause__ is not None:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, what caused that."""
+    while error is not None:
+        yield error
         error = error.__cause__
+
+
+def _innermost(error: BaseException) -> str:
+    *_, error = _causes(error)
     return str(error) or type(error).__name__

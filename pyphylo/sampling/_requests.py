@@ -22,6 +22,7 @@ __all__ = [
     "RequestSampler",
     "Usage",
     "announce_requests",
+    "check_requests",
 ]
 
 _BYTES_PER_TOKEN = 3
@@ -178,6 +179,8 @@ class RequestBudget:
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self.used = 0
+        self.unreachable: set[str] = set()
+        """Servers that no model of the run has reached, however often it tried."""
 
     def take(self) -> None:
         """Count one request.
@@ -235,6 +238,41 @@ class RequestSampler(Protocol):
         ...
 
 
+class EstimateOnlyError(InputError):
+    """Nothing may be asked: the text is the estimate, as are the facts."""
+
+    def __init__(self, text: str, facts: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.facts = facts
+
+
+def check_requests(
+    samplers: Iterable[object], genome: Genome, config: SamplingConfig
+) -> tuple[Estimate, str]:
+    """What the models behind servers will cost, and that in words.
+
+    Raises
+    ------
+    InputError
+        When even servers that honour `n` would be asked more often than allowed,
+        or the configuration is nothing that a server can do.
+    EstimateOnlyError
+        When nothing may be asked.
+    """
+    asking = [sampler for sampler in samplers if isinstance(sampler, RequestSampler)]
+    total = sum((sampler.estimate(genome, config) for sampler in asking), Estimate())
+    if not asking:
+        return total, ""
+    models = "1 model" if len(asking) == 1 else f"{len(asking)} models"
+    line = f"{models}: {total.text(asking[0].prices)}"
+    limit = asking[0].max_requests
+    if limit is not None and total.requests[0] > limit:
+        if limit == 0:
+            raise EstimateOnlyError(line, total.facts(asking[0].prices))
+        raise InputError(f"{line}; more than max_requests={limit}")
+    return total, line
+
+
 def announce_requests(
     samplers: Iterable[object], genome: Genome, config: SamplingConfig, unfinished: Path
 ) -> dict[str, Any] | None:
@@ -251,21 +289,16 @@ def announce_requests(
     Raises
     ------
     InputError
-        When even servers that honour `n` would be asked more often than allowed,
-        or the configuration is nothing that a server can do.
+        As `check_requests` does, which see.
     """
     asking = [sampler for sampler in samplers if isinstance(sampler, RequestSampler)]
     if not asking:
         return None
     for sampler in asking:
         sampler.keep_in(unfinished)
-    total = sum((sampler.estimate(genome, config) for sampler in asking), Estimate())
-    line = f"{len(asking)} models: {total.text(asking[0].prices)}"
-    limit = asking[0].max_requests
-    if limit is not None and total.requests[0] > limit:
-        raise InputError(f"{line}; more than max_requests={limit}")
+    total, line = check_requests(asking, genome, config)
     tqdm.write(f"pyphylo: {line}", file=sys.stderr)
-    budget = RequestBudget(limit)
+    budget = RequestBudget(asking[0].max_requests)
     for sampler in asking:
         sampler.share(budget)
     return total.facts(asking[0].prices)

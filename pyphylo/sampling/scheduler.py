@@ -16,7 +16,7 @@ from pyphylo.errors import InputError, PyphyloError, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling._each import is_stored, sample_each
 from pyphylo.sampling._hub_cache import HubCacheBound
-from pyphylo.sampling._requests import announce_requests
+from pyphylo.sampling._requests import announce_requests, check_requests
 from pyphylo.sampling.base import NoSuchModelError, Sampler, SamplingConfig
 from pyphylo.sampling.events import Listener, ProgressBar, Reporter
 from pyphylo.sampling.plan import in_order, parse_shard, split_models
@@ -192,7 +192,7 @@ def sample(
     named = expand_models(models, verbatim=takes_names_verbatim(backend))
     if not named:
         raise InputError("no models were given")
-    check_store_folder(store)
+    is_new = not check_store_folder(store)
     if config.chat != "none":
         # Part of a model's identity, for each brings a template of its own.
         options["chat"] = config.chat
@@ -203,6 +203,9 @@ def sample(
         from pyphylo.sampling.ray_engine import check_samplers
 
         check_samplers(samplers)
+    if is_new:
+        # Where no more is wanted than the estimate, or less is allowed, none is made.
+        check_requests(samplers, genome, config)
     opened = SampleStore.open_or_create(store, genome, config.to_dict())
     with opened.looked_through():
         missing = in_order([each for each in samplers if not is_stored(opened, each)])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyphylo import _core
 from pyphylo._compare import ESTIMATORS, some_names, usable_cells
 from pyphylo._matrix import LabelledMatrix
-from pyphylo._names import did_you_mean, whole_number
+from pyphylo._names import check_two_models, did_you_mean, whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.distance import DistanceMatrix
 from pyphylo.errors import InputError
@@ -283,8 +283,7 @@ def _chosen(
         raise InputError(f"intervals need an AlleleTable, not {type(table).__name__}")
     if pairs is None:
         n = len(table.models)
-        if n < 2:
-            raise InputError(f"{n} models have no pair to compare")
+        check_two_models(n)
         return table, np.arange(n * (n - 1) // 2)
     names = pair_names(table, pairs)
     wanted = {name for pair in names for name in pair}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyphylo._compare import some_names
-from pyphylo._names import whole_number
+from pyphylo._names import check_two_models, whole_number
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError
 from pyphylo.stats._cells import kinds_of_cells
@@ -238,8 +238,7 @@ def _pairs(
     if pairs is not None:
         return pair_names(table, pairs)
     n = len(table.models)
-    if n < 2:
-        raise InputError(f"{n} models have no pair to compare")
+    check_two_models(n)
     rows, columns = np.triu_indices(n, 1)
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(max_pairs, len(rows))).astype(int))
     return [
