@@ -107,7 +107,10 @@ class SampleStore:
     @classmethod
     def _open(cls, storage: Storage, path: str | Path) -> SampleStore:
         if not storage.has_file("manifest.json"):
-            if storage.kind() != "folder":
+            kind = storage.kind()
+            if kind == "file":
+                raise InputError(f"{str(path)!r} is a file; a store is a folder")
+            if kind == "absent":
                 raise InputError(f"store {str(path)!r} does not exist{close_paths(path)}")
             raise InputError(
                 f"folder {str(path)!r} is not a pyphylo store: it has no manifest.json"

@@ -185,6 +185,7 @@ def test_genes(capsys, tmp_path):
     many = ("--field", "body", "-n", 61, "-o", out)
     refused(capsys, "61 were asked", "genes", "build", texts, rows, *many)
     refused(capsys, "name files", "genes", "build", "-o", out)
+    refused(capsys, "would take the place", "genes", "build", texts, "-n", 5, "-o", texts)
     assert pp.Genome.load(out) == genome, "a refused call leaves the earlier file"
     same = ("--field", "body", "-n", 50, "--balance", "--per-text", 2, "--max-texts", 25)
     other = call_json(capsys, "genes", "build", texts, rows, *same, "-o", out)

@@ -130,8 +130,9 @@ def test_folders_that_are_not_ours(tmp_path):
         make_store(tmp_path)
     with pytest.raises(pp.InputError, match="is not a pyphylo store"):
         pp.SampleStore.open(tmp_path)
-    with pytest.raises(pp.InputError, match="is a file"):
-        make_store(tmp_path / "notes.txt")
+    for use in (make_store, pp.SampleStore.open):
+        with pytest.raises(pp.InputError, match="is a file; a store is a folder"):
+            use(tmp_path / "notes.txt")
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "manifest.json").write_text("{}")
     with pytest.raises(pp.FileFormatError, match="manifest"):
