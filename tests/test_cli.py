@@ -147,6 +147,7 @@ def test_families_that_name_nobody_are_told(capsys, tmp_path, matrix):
         ("", "no column 'model'"),
         ("family\nx\n", "no column 'model'"),
         ("model,family\na\n", "line 2: 1 cells, not 2"),
+        ("model,family,date,family\na,x,2020,y\n", "column 'family' occurs twice"),
         ("model,family\na,x\na,y\n", "line 3: model 'a'"),
         ('model,family\n"a,x\n', "line"),
     ],
