@@ -151,6 +151,13 @@ def test_rounded_halves_are_averaged():
     assert D["a", "b"] == D["b", "a"] == pytest.approx(0.12345675)
 
 
+def test_a_value_is_of_two_models():
+    D = pp.DistanceMatrix([1.0], ["a", "b"])
+    for wrong in ("ab", "a", ("a",), ("a", "b", "c"), 0):
+        with pytest.raises(pp.InputError, match=r"is of two models, such as D\['a', 'b'\]"):
+            D[wrong]
+
+
 def test_rounding_below_zero_is_zero():
     D = pp.DistanceMatrix([[1e-17, -1e-12], [-1e-12, 0]], ["a", "b"])
     assert D.values.tolist() == [[0, 0], [0, 0]]
