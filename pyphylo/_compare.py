@@ -200,7 +200,8 @@ class Comparison:
         if mine and self.max_memory is not None and mine + work > self.max_memory >= work:
             raise MemoryError(
                 f"{what} need {human_bytes(mine + work)}, more than the "
-                f"{human_bytes(self.max_memory)} allowed: give a file, out='{self.quantity}.npy'"
+                f"{human_bytes(self.max_memory)} allowed: give a file, "
+                f"out='{self.quantity}.npy' (-o)"
                 + (f", and they need {human_bytes(work)}" if work else "")
             )
         require_memory(mine + work, what, self.max_memory)

@@ -19,6 +19,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
+    "append_bytes",
     "atomic_path",
     "atomic_write_bytes",
     "check_target",
@@ -196,6 +197,19 @@ def atomic_write_bytes(path: str | Path, data: bytes, *, follow: bool = True) ->
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
+
+
+def append_bytes(path: str | Path, data: bytes) -> None:
+    """Add to the end of a file, which is made where it is absent.
+
+    Neither a link is followed nor a pipe waited for: the name was not given by the caller.
+    """
+    with naming(path), open(path, "ab", opener=_opened_plainly) as handle:
+        handle.write(data)
+
+
+def _opened_plainly(path: str, flags: int) -> int:
+    return os.open(path, flags | (_OPENED & ~(os.O_RDWR | os.O_CREAT)), 0o666)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -210,6 +210,9 @@ class LabelledMatrix:
 
     def __getitem__(self, pair: tuple[str, str]) -> float:
         """The value of a pair of models, by name."""
+        # The letters of one name are names of nothing.
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise InputError(f"a value is of two models, such as D['a', 'b'], not of {pair!r}")
         i, j = sorted(self._positions(pair).tolist())
         if self._values.ndim == 2:
             return float(self._values[i, j])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pyphylo._shard_seal import SEAL_BYTES, footer_bytes
-from pyphylo._storage import Kind, Stamp, StorageError
+from pyphylo._storage import Kind, Stamp, StorageError, is_shard_file
 from pyphylo._user_folder import user_cache
 from pyphylo.errors import InputError, PyphyloError
 
@@ -138,7 +138,7 @@ class RemoteStorage:
         return {
             name: self._stamps[self._in(folder, name)]
             for name in self._entries(folder)
-            if name.endswith(".parquet")
+            if is_shard_file(name)
         }
 
     @contextmanager

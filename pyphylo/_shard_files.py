@@ -102,7 +102,13 @@ def shard_bytes(
 
 
 def read_shard(
-    path: Path | str, data: bytes, config: Mapping[str, Any], genes: int, *, counting_only: bool
+    path: Path | str,
+    data: bytes,
+    config: Mapping[str, Any],
+    genome: str,
+    genes: int,
+    *,
+    counting_only: bool,
 ) -> Shard:
     """A shard, checked.
 
@@ -112,6 +118,8 @@ def read_shard(
         What errors name.
     data : bytes
         The file.
+    config, genome : mapping, str
+        The store's configuration, and its genome's digest.
     genes : int
         How many the genome has.
     counting_only : bool
@@ -120,7 +128,7 @@ def read_shard(
     Raises
     ------
     FileFormatError
-        When it is damaged.
+        When it is damaged, or of another store.
     """
     if is_sealed(data) and not is_whole(data):
         raise _damaged(path, BROKEN)
@@ -129,7 +137,7 @@ def read_shard(
         with pq.ParquetFile(source, read_dictionary=["completion"]) as handle:
             schema = handle.metadata.schema.to_arrow_schema()
             # First: a newer version has columns of its own.
-            note = _parse_metadata(path, schema, is_sealed(data))
+            note = _parse_metadata(path, schema, is_sealed(data), config, genome)
             expected = schema_of(config)
             if not schema.equals(expected):
                 raise _damaged(path, f"its columns are not {', '.join(expected.names)}")
@@ -154,7 +162,9 @@ def read_shard(
     return Shard(note.identity, note.facts, table)
 
 
-def read_metadata(path: Path | str, end: bytes) -> ShardNote:
+def read_metadata(
+    path: Path | str, end: bytes, config: Mapping[str, Any], genome: str
+) -> ShardNote:
     """What the footer says; `end` is the file's last bytes, with all of the footer and the seal."""
     if is_sealed(end) and not is_whole(end, ends_only=True):
         raise _damaged(path, BROKEN)
@@ -162,10 +172,12 @@ def read_metadata(path: Path | str, end: bytes) -> ShardNote:
         schema = pq.read_schema(pa.BufferReader(end))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
-    return _parse_metadata(path, schema, is_sealed(end))
+    return _parse_metadata(path, schema, is_sealed(end), config, genome)
 
 
-def _parse_metadata(path: Path | str, schema: Any, has_seal: bool) -> ShardNote:
+def _parse_metadata(
+    path: Path | str, schema: Any, has_seal: bool, config: Mapping[str, Any], genome: str
+) -> ShardNote:
     try:
         metadata = json.loads((schema.metadata or {})[b"pyphylo"])
         if metadata["format"] != FORMAT:
@@ -180,11 +192,33 @@ def _parse_metadata(path: Path | str, schema: Any, has_seal: bool) -> ShardNote:
         if not isinstance(facts, dict):
             raise _damaged(path, "its facts are no JSON object")
         check_names([identity.name], "model")
+        _check_origin(path, metadata["genome"], metadata["sampling"], config, genome)
         return ShardNote(identity, facts)
     except FileFormatError:
         raise
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
+
+
+def _check_origin(
+    path: Path | str, of: object, sampled: object, config: Mapping[str, Any], genome: str
+) -> None:
+    """Refuse a shard copied from a store of other genes or settings.
+
+    It is not damaged, so nothing takes its place; but its numbers of genes would mean others here.
+    """
+    if not isinstance(sampled, dict):
+        raise _damaged(path, "its settings are no JSON object")
+    keys = sorted(config.keys() | sampled.keys())
+    # A setting that is absent is one that is None, as where a store is opened.
+    differs = next((key for key in keys if sampled.get(key) != config.get(key)), None)
+    if of != genome:
+        why = "is of another genome than the store"
+    elif differs is not None:
+        why = f"was sampled with {differs}={sampled.get(differs)!r}, not {config.get(differs)!r}"
+    else:
+        return
+    raise FileFormatError(f"shard {str(path)!r} {why}: move it to a store of its own")
 
 
 def _check_utf8(path: Path | str, column: Any) -> None:

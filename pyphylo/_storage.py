@@ -20,7 +20,16 @@ from pyphylo._files import atomic_write_bytes, naming, read_bytes
 from pyphylo._shard_seal import SEAL_BYTES, footer_bytes
 from pyphylo.errors import InputError, WorkError
 
-__all__ = ["Kind", "LocalStorage", "Stamp", "Storage", "StorageError", "is_address", "storage_at"]
+__all__ = [
+    "Kind",
+    "LocalStorage",
+    "Stamp",
+    "Storage",
+    "StorageError",
+    "is_address",
+    "is_shard_file",
+    "storage_at",
+]
 
 Kind = Literal["absent", "file", "folder"]
 
@@ -134,6 +143,11 @@ class Storage(Protocol):
         ...
 
 
+def is_shard_file(name: str) -> bool:
+    """Whether a file of the folder is a shard; what systems put beside one begins with a dot."""
+    return name.endswith(".parquet") and not name.startswith(".")
+
+
 def is_address(path: str | os.PathLike[str]) -> bool:
     """Whether it has a scheme, such as ``s3://``; the drive in ``C:/x`` is none."""
     return _ADDRESS.match(str(path)) is not None
@@ -229,7 +243,7 @@ class LocalStorage:
             return found
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name.endswith(".parquet"):
+                if is_shard_file(entry.name):
                     state = entry.stat()
                     found[entry.name] = [state.st_size, state.st_mtime_ns, state.st_ino]
         return found

@@ -185,7 +185,8 @@ def _write(path: Path, kept: _Kept) -> None:
     provenance = {**kept.table.provenance, "cache": kept.shards}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        AlleleTable(kept.table._core, provenance).save(path, durable=False)
+        # What lies beside a store may come with it, from anyone: a link is replaced, not followed.
+        AlleleTable(kept.table._core, provenance)._write(path, durable=False, follow=False)
     except (OSError, InputError) as error:
         warnings.warn(
             f"the allele table cannot be kept beside the store ({error}), so every call counts "

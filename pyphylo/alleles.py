@@ -472,8 +472,15 @@ class AlleleTable:
 
         `durable` waits until the bytes are on the disk.
         """
+        self._write(path, durable=durable, follow=True)
+
+    def _write(self, path: str | Path, *, durable: bool, follow: bool) -> None:
         note = json.dumps(self.provenance, sort_keys=True, ensure_ascii=False)
-        atomic_path(path, lambda part: self._core.write(note, str(part)), durable=durable)
+
+        def fill(part: Path) -> None:
+            self._core.write(note, str(part))
+
+        atomic_path(path, fill, durable=durable, follow=follow)
 
     @classmethod
     def load(cls, path: str | Path) -> AlleleTable:

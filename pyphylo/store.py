@@ -42,7 +42,7 @@ from pyphylo._shard_files import (
     shard_bytes,
 )
 from pyphylo._shard_seal import is_sealed
-from pyphylo._storage import Stamp, Storage, storage_at
+from pyphylo._storage import Stamp, Storage, is_shard_file, storage_at
 from pyphylo.errors import FileFormatError, InputError, PyphyloWarning
 from pyphylo.genome import Genome
 from pyphylo.sampling.base import ModelIdentity, Population
@@ -107,7 +107,10 @@ class SampleStore:
     @classmethod
     def _open(cls, storage: Storage, path: str | Path) -> SampleStore:
         if not storage.has_file("manifest.json"):
-            if storage.kind() != "folder":
+            kind = storage.kind()
+            if kind == "file":
+                raise InputError(f"{str(path)!r} is a file; a store is a folder")
+            if kind == "absent":
                 raise InputError(f"store {str(path)!r} does not exist{close_paths(path)}")
             raise InputError(
                 f"folder {str(path)!r} is not a pyphylo store: it has no manifest.json"
@@ -195,17 +198,14 @@ class SampleStore:
         """Shard files whose names begin so, sorted."""
         names = self._storage.names("shards")
         found = islice(names, bisect_left(names, start), None)
-        return [
-            name
-            for name in takewhile(lambda name: name.startswith(start), found)
-            if name.endswith(".parquet")
-        ]
+        return list(filter(is_shard_file, takewhile(lambda name: name.startswith(start), found)))
 
     def _footers(self, files: Sequence[str]) -> Iterator[tuple[str, ShardNote]]:
         """What the footers of shards say."""
         footers = self._storage.footers([f"shards/{file}" for file in files])
         for file, (name, end) in zip(files, footers, strict=True):
-            yield file, read_metadata(self._storage.full(name), end)
+            path = self._storage.full(name)
+            yield file, read_metadata(path, end, self.config, self._genome_digest)
 
     def _stamps(self) -> dict[str, Stamp]:
         """Shard files, and what tells their versions apart."""
@@ -312,9 +312,11 @@ class SampleStore:
             When the shard is damaged.
         """
         found = self._find(name)
-        if found is None:
+        # A file that somebody renamed is listed among the models, too.
+        file = self._shards().get(name) if found is None else found[0]
+        if file is None:
             raise InputError(f"store {str(self.path)!r} has no model {name!r}")
-        return next(self._read_shards([found[0]]))
+        return next(self._read_shards([file]))
 
     def shards(self) -> Iterator[Shard]:
         """Every population, in the order of `models`, one at a time in memory.
@@ -337,8 +339,8 @@ class SampleStore:
             yield self._read_shard(self._storage.full(name), data, counting_only=counting_only)
 
     def _read_shard(self, path: Path | str, data: bytes, *, counting_only: bool = False) -> Shard:
-        genes = len(self.genome)
-        return read_shard(path, data, self.config, genes, counting_only=counting_only)
+        origin = (self.config, self._genome_digest, len(self.genome))
+        return read_shard(path, data, *origin, counting_only=counting_only)
 
     def has_shard(self, file: str) -> bool:
         """Whether there is a shard file of this name, see `shard_name`."""

@@ -147,6 +147,7 @@ def test_families_that_name_nobody_are_told(capsys, tmp_path, matrix):
         ("", "no column 'model'"),
         ("family\nx\n", "no column 'model'"),
         ("model,family\na\n", "line 2: 1 cells, not 2"),
+        ("model,family,date,family\na,x,2020,y\n", "column 'family' occurs twice"),
         ("model,family\na,x\na,y\n", "line 3: model 'a'"),
         ('model,family\n"a,x\n', "line"),
     ],
@@ -185,6 +186,7 @@ def test_genes(capsys, tmp_path):
     many = ("--field", "body", "-n", 61, "-o", out)
     refused(capsys, "61 were asked", "genes", "build", texts, rows, *many)
     refused(capsys, "name files", "genes", "build", "-o", out)
+    refused(capsys, "would take the place", "genes", "build", texts, "-n", 5, "-o", texts)
     assert pp.Genome.load(out) == genome, "a refused call leaves the earlier file"
     same = ("--field", "body", "-n", 50, "--balance", "--per-text", 2, "--max-texts", 25)
     other = call_json(capsys, "genes", "build", texts, rows, *same, "-o", out)

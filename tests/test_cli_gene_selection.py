@@ -73,6 +73,15 @@ def test_in_words(capsys, tmp_path, store):
     assert "agreement" not in text
 
 
+def test_a_store_keeps_its_genome(capsys, store):
+    before = (store / "genome.jsonl").read_bytes()
+    words = ("--budget", 2, "--folds", 0, "-o", store / "genome.jsonl")
+    code, _, err = call(capsys, "genes", "select", store, *words)
+    assert code == 2
+    assert "it would take the place of" in err
+    assert (store / "genome.jsonl").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

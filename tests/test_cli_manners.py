@@ -212,6 +212,31 @@ SHELLS = {
 """How to start the shell, and what makes it write its line to a file at Control-T."""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="closed as a POSIX shell closes them")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_take_nothing_from_the_work(tmp_path, closed):
+    line = f"exec {shlex.quote(sys.executable)} -m pyphylo"
+    (tmp_path / "c.jsonl").write_text(
+        "".join(f'{{"model": "{m}", "gene": "g", "completion": "abcd"}}\n' for m in "ab")
+    )
+    for words, code in (
+        ("import c.jsonl --store store", 0),
+        ("distance store -o d.csv", 0),
+        ("import none.jsonl --store store", 2),
+    ):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{line} {words} {closed}"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+        assert "error" not in done.stdout
+    assert (tmp_path / "d.csv").read_text() == "model,a,b\na,0.0,0.0\nb,0.0,0.0\n"
+
+
 def tabbed(shell, typed, folder):
     """The line of an interactive shell in a terminal."""
     import os

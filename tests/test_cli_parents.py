@@ -129,6 +129,9 @@ def test_bad_calls_are_refused(capsys, files, tmp_path):
         capsys, "both name", *base, "-o", out, "--check", out, "--store", folder / "table.pyphylo"
     )
     refused(capsys, "its folder does not exist", *base, "-o", tmp_path / "no" / "p.csv")
+    check = ("--store", folder / "table.pyphylo", "--check")
+    refused(capsys, "would take the place", *base, "-o", folder / "meta.csv")
+    refused(capsys, "would take the place", *base, "-o", out, *check, folder / "d.npz")
     refused(capsys, "precision must be between 0 and 1", *base, "-o", out, "--precision", "2")
     names = tmp_path / "names.txt"
     refused(capsys, "candidates file", *base, "-o", out, "--candidates", names)

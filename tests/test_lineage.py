@@ -54,6 +54,7 @@ def test_frames_and_mappings_say_the_same():
         ({"date": "May 2024"}, "the date of model 'a' is 'May 2024'; write it as YYYY-MM-DD"),
         ({"date": "2024-02-30"}, "the date of model 'a' is '2024-02-30'"),
         ({"params_b": "7B"}, "params_b of model 'a' is '7B'; it must be a number of billions"),
+        ({"params_b": "1_5"}, "params_b of model 'a' is '1_5'"),
         ({"params_b": "-1"}, "params_b of model 'a' is '-1'"),
         ({"params_b": "inf"}, "params_b of model 'a' is 'inf'"),
         ({"base_model": "a"}, "base_model says 'a' from 'a'"),

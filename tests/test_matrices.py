@@ -151,6 +151,13 @@ def test_rounded_halves_are_averaged():
     assert D["a", "b"] == D["b", "a"] == pytest.approx(0.12345675)
 
 
+def test_a_value_is_of_two_models():
+    D = pp.DistanceMatrix([1.0], ["a", "b"])
+    for wrong in ("ab", "a", ("a",), ("a", "b", "c"), 0):
+        with pytest.raises(pp.InputError, match=r"is of two models, such as D\['a', 'b'\]"):
+            D[wrong]
+
+
 def test_rounding_below_zero_is_zero():
     D = pp.DistanceMatrix([[1e-17, -1e-12], [-1e-12, 0]], ["a", "b"])
     assert D.values.tolist() == [[0, 0], [0, 0]]
@@ -288,11 +295,15 @@ def test_short_names_are_strict_ones(tmp_path_factory, names):
     assert pp.DistanceMatrix.load(path, strict=True).ids == tuple(short)
 
 
-def test_phylip_errors_name_the_line(tmp_path):
+def test_phylip_and_csv_errors_name_the_line(tmp_path):
     path = tmp_path / "d.phy"
     path.write_text("2\na 0 1_0\nb 1_0 0\n")
     with pytest.raises(pp.FileFormatError, match="line 2: '1_0' is not a number"):
         pp.DistanceMatrix.load(path)
+    table = tmp_path / "d.csv"
+    table.write_text("model,a,b\na,0,1_0\nb,1_0,0\n")
+    with pytest.raises(pp.FileFormatError, match="line 2, column 'b': '1_0' is not a number"):
+        pp.DistanceMatrix.load(table)
     path.write_text("3\na 0 1 2\n\nb 1 0\nc 2 3 0\n")
     with pytest.raises(pp.FileFormatError, match="line 4: row 'b' has 2 numbers"):
         pp.DistanceMatrix.load(path)

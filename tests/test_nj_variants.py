@@ -71,6 +71,11 @@ def test_upgma_is_average_linkage(n, seed):
         assert heights[node] == pytest.approx(values[np.ix_(left, right)].mean() / 2, abs=1e-12)
 
 
+def test_upgma_of_distances_that_overflow():
+    with pytest.raises(pp.WorkError, match=r"up to 1\.7e\+308 overflow float64 sums of 5 models"):
+        pp.upgma(matrix(1.7e308 * (1 - np.eye(5))))
+
+
 def test_upgma_of_ties_and_twins():
     assert pp.upgma(matrix(np.zeros((5, 5)))).length.tolist() == [0.0] * 9
     tree = pp.upgma(pp.DistanceMatrix([4.0], ["a", "b"]))

@@ -300,7 +300,9 @@ def test_what_cannot_be_is_refused():
     exact = simulate_history(3, 32, 8, seed=0).exact_table()
     wrong("read from logits", exact, pairs=[(a, b)])
     wrong(
-        "no model of one name", table.select(models=[a, b]), table.select(models=table.models[2:])
+        r"no model of one name.*\(--model MODEL --model OTHER\)",
+        table.select(models=[a, b]),
+        table.select(models=table.models[2:]),
     )
     wrong("gene 'gene-31' is in only one", table, table.select(genes=table.genes[:-1]))
     for similarity in (0, 1, "x"):

@@ -350,6 +350,7 @@ def test_plain_tables_read_back(tmp_path_factory, rows, benchmark):
             "line 2: 'family' of 'a' is 'llama', no number",
         ),
         ("model,arc\na,inf\n", "'arc' of 'a' is 'inf', no number"),
+        ("model,arc\na,0_1\n", "'arc' of 'a' is '0_1', no number"),
         ("model,arc\n,0.5\n", "line 2: the model's name is empty"),
         ("model,arc,arc\na,1,1\n", "column 'arc' occurs twice"),
         ("model,arc\n", "holds no score"),

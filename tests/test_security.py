@@ -23,6 +23,7 @@ import pytest
 import pyphylo as pp
 from pyphylo._expansion import FREE, check_expansion
 from pyphylo._files import atomic_write_bytes
+from pyphylo._table_cache import cache_path, cached_table
 from pyphylo._user_folder import private_folder
 from pyphylo.cli import main
 from pyphylo.errors import FileFormatError, InputError
@@ -35,8 +36,10 @@ from pyphylo.io.metadata import read_metadata
 from pyphylo.io.scores import read_scores
 from pyphylo.io.trees import read_trees
 from pyphylo.predict import BenchmarkRegressor
+from pyphylo.sampling._each import _log
 from pyphylo.sampling._journal import Journal
 from pyphylo.sampling._locate import locate_model
+from pyphylo.sampling._requests import Usage
 from pyphylo.sampling.base import ModelIdentity
 
 PACKAGE = Path(pp.__file__).parent
@@ -255,6 +258,39 @@ def test_writing_into_a_foreign_store_follows_no_link(tmp_path):
     shards.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="is a link"):
         store.write_table(identity, table, {})
+
+
+def test_writing_beside_a_foreign_store_follows_no_link(tmp_path):
+    """An archive of a store may hold its kept table, log and unfinished answers, as links."""
+    (tmp_path / "in").mkdir()
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    store = _import(tmp_path, ["a", "b"])
+    kept = cache_path(store)
+    kept.symlink_to(outside)
+    with pytest.warns(pp.PyphyloWarning, match="it is made anew"):
+        assert cached_table(store).models == ("a", "b")
+    assert not kept.is_symlink()
+    assert cached_table(store).models == ("a", "b")
+    log = store.beside(".log")
+    log.symlink_to(outside)
+    _log(log, "shard", 0.0)
+    journal = store.beside(".unfinished") / "m.jsonl"
+    journal.parent.mkdir()
+    journal.symlink_to(outside)
+    Journal(journal, 2).add("g", ["x", "y"], "chat", (), Usage())
+    assert Journal(journal, 2).read().completions == {"g": ["x", "y"]}
+    elsewhere = journal.parent.rename(tmp_path / "elsewhere")
+    journal.parent.symlink_to(elsewhere)
+    with pytest.raises(InputError, match="is a link"):
+        Journal(journal, 2).add("h", ["x", "y"], "chat", (), Usage())
+    assert outside.read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_log_that_is_a_pipe_stops_nobody(tmp_path):
+    os.mkfifo(tmp_path / "store.log")
+    _log(tmp_path / "store.log", "shard", 0.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

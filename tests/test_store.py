@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -129,8 +130,9 @@ def test_folders_that_are_not_ours(tmp_path):
         make_store(tmp_path)
     with pytest.raises(pp.InputError, match="is not a pyphylo store"):
         pp.SampleStore.open(tmp_path)
-    with pytest.raises(pp.InputError, match="is a file"):
-        make_store(tmp_path / "notes.txt")
+    for use in (make_store, pp.SampleStore.open):
+        with pytest.raises(pp.InputError, match="is a file; a store is a folder"):
+            use(tmp_path / "notes.txt")
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "manifest.json").write_text("{}")
     with pytest.raises(pp.FileFormatError, match="manifest"):
@@ -164,6 +166,49 @@ def test_a_damaged_shard_is_named(tmp_path):
     pa.parquet.write_table(pa.table({"gene": [1]}), path)
     with pytest.raises(pp.FileFormatError, match=path.name):
         store.read("m")
+
+
+def test_a_shard_of_another_store_is_refused(tmp_path):
+    """Files of `shards/` may be copied together; of other genes or settings they are other data."""
+    store = make_store(tmp_path / "s")
+    store.write(identity(), POPULATION)
+    for folder, genome, config, why in (
+        ("genome", pp.Genome(["g", "i"], ["one", "two"]), CONFIG, "is of another genome"),
+        ("seed", GENOME, CONFIG | {"seed": 7}, "was sampled with seed=7, not 0"),
+    ):
+        other = pp.SampleStore.open_or_create(tmp_path / folder, genome, config)
+        foreign = Path(shutil.copy(other.write(identity("n"), POPULATION), tmp_path / "s/shards"))
+        before = foreign.read_bytes()
+        for use in (
+            lambda: store.models,
+            lambda: store.read("n"),
+            lambda: list(store.shards()),
+            lambda: pp.AlleleTable.from_store(store),
+            lambda: store.has(identity("n")),
+        ):
+            with pytest.raises(pp.FileFormatError, match=f"{foreign.name}.*{why}.*move it"):
+                use()
+        assert foreign.read_bytes() == before
+        foreign.unlink()
+    assert store.models == ("m",)
+
+
+def test_a_shard_that_was_renamed_is_read(tmp_path):
+    store = make_store(tmp_path / "s")
+    path = store.write(identity(), POPULATION)
+    path.rename(path.with_name("copy of m.parquet"))
+    assert store.models == ("m",)
+    assert store.read("m").identity == identity()
+
+
+def test_what_systems_put_beside_shards_is_none(tmp_path):
+    """Copies from a Mac come with a small file ``._NAME`` for each."""
+    store = make_store(tmp_path / "s")
+    path = store.write(identity(), POPULATION)
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert store.models == ("m",)
+    assert pp.AlleleTable.from_store(store).models == ("m",)
+    assert [shard.identity.name for shard in store.shards()] == ["m"]
 
 
 def test_rules_that_ask_too_much(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done, 1 the work failed, 2 the call was wrong; 130 interrupted, 143 asked to end.
     """
+    _open_streams()
     try:
         args = build_parser().parse_args(argv)
         with _ending_on_request(), warnings.catch_warnings():
@@ -97,6 +99,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = 128 + (signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT)
         return _fail("interrupted; what was finished is kept, run the same command to go on", code)
     return 0
+
+
+def _open_streams() -> None:
+    """Put the null device where a standard stream was closed.
+
+    Else there is no stream to print to, and the next file that is opened gets its number, to
+    which libraries below Python print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 class _Terminated(KeyboardInterrupt):

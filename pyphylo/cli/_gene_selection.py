@@ -70,7 +70,9 @@ def _run(args: argparse.Namespace) -> Outcome:
 
     target = None if args.output is None else existing_parent(args.output)
     if target is not None:
-        check_outputs([target], [] if args.metadata is None else [args.metadata])
+        # Without its own genome a store tells nothing.
+        own = f"{args.store}/genome.jsonl"
+        check_outputs([target], [own] if args.metadata is None else [own, args.metadata])
     store = SampleStore.open(args.store)
     groups = None if args.metadata is None else read_families(args.metadata)
     found = select_genes(

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyphylo._terminal import shown
-from pyphylo.cli._common import Outcome, add_json, existing_parent, genome_at, positive, whole
+from pyphylo.cli._common import (
+    Outcome,
+    add_json,
+    check_outputs,
+    existing_parent,
+    genome_at,
+    positive,
+    whole,
+)
 from pyphylo.cli._gene_selection import add_select
 from pyphylo.errors import InputError
 
@@ -116,6 +124,7 @@ def _build(args: argparse.Namespace) -> Outcome:
     from pyphylo.genome import Genome
 
     target = existing_parent(args.output)
+    check_outputs([target], args.texts)
     if not args.texts and not args.dataset:
         raise InputError("no texts: name files, or data sets with --dataset")
     genome = Genome.from_sources(

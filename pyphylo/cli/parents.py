@@ -13,6 +13,7 @@ from pyphylo.cli._common import (
     add_json,
     add_threads,
     candidate_names,
+    check_outputs,
     existing_parent,
     file_lines,
     positive,
@@ -88,6 +89,9 @@ def _run(args: argparse.Namespace) -> Outcome:
     check_target = None if args.check is None else existing_parent(args.check)
     if check_target is not None and check_target.resolve() == target.resolve():
         raise InputError(f"-o and --check both name {args.output!r}: give them two files")
+    named = (args.matrix, args.metadata, args.candidates, args.store)
+    outputs = [target] if check_target is None else [target, check_target]
+    check_outputs(outputs, [path for path in named if path is not None])
     candidates = None if args.candidates is None else candidate_names(args.candidates)
     D = _distances(args.matrix, similarity=args.similarity)
     frame = propose_parents(D, args.metadata, candidates, precision=args.precision)

@@ -89,7 +89,8 @@ def _parse(reader: csv._reader, path: Path) -> RawMatrix:  # type: ignore[name-d
             raise FileFormatError(f"{where}: {len(fields) - 1} numbers, not {len(ids)}")
         for column, text in enumerate(fields[1:]):
             try:
-                values[row, column] = float(text)
+                # Python alone reads 1_0 as ten.
+                values[row, column] = float(text.replace("_", "?"))
             except ValueError:
                 raise FileFormatError(
                     f"{where}, column {ids[column]!r}: {text!r} is not a number"

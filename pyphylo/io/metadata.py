@@ -11,6 +11,7 @@ import io
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,8 @@ def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
     Raises
     ------
     FileFormatError
-        When there is no column ``model``, a row is ragged, or a model repeats;
-        the line is named.
+        When there is no column ``model``, a row is ragged, or a model or a column
+        repeats; the line is named.
     """
     try:
         text = read_bytes(path, "metadata").decode("utf-8-sig")
@@ -56,6 +57,9 @@ def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
         if "model" not in header:
             hint = did_you_mean("model", header)
             raise FileFormatError(f"{str(path)!r}: the first line names no column 'model'{hint}")
+        repeated = [name for name, times in Counter(header).items() if name and times > 1]
+        if repeated:
+            raise FileFormatError(f"{str(path)!r}: column {repeated[0]!r} occurs twice")
         _warn_of_family(header, path)
         for fields in reader:
             if not fields:
@@ -243,7 +247,7 @@ def _days(text: str, what: str) -> tuple[datetime.date, datetime.date]:
 
 def _size(text: str, what: str) -> float:
     try:
-        size = float(text)
+        size = float(text.replace("_", "?"))  # Python alone reads 1_5 as fifteen
     except ValueError:
         size = math.nan
     if not 0 < size < math.inf:

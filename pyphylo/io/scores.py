@@ -386,7 +386,7 @@ def _number(text: str) -> float | None:
     if text.lower() in _MISSING:
         return math.nan
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # Python alone reads 0_1 as one
     except ValueError:
         return None
     return None if math.isinf(value) else value

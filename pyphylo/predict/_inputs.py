@@ -62,7 +62,7 @@ def matched_scores(scores: Any, ids: Sequence[str], unit: str) -> pd.DataFrame:
         if len(wrong):
             raise InputError(
                 f"{column!r} of {some(list(wrong))} lies outside [0, {top:g}] (the first is "
-                f"{frame.loc[[wrong[0]], column].iloc[0]!r}): pass unit='percent' (--unit), or "
+                f"{frame.loc[[wrong[0]], column].iloc[0]}): pass unit='percent' (--unit), or "
                 "mend the rows that mix units"
             )
     if unit == "percent":

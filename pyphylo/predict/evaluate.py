@@ -20,7 +20,14 @@ from pyphylo.predict.baselines import BASELINES, Known, grouped_errors
 from pyphylo.predict.groups import group_names, join_groups, near_duplicates, pack_folds, some
 from pyphylo.predict.metrics import score_metrics
 
-__all__ = ["Task", "cross_validate_scores", "folds_of", "known_matrix", "refuse_one_group"]
+__all__ = [
+    "Task",
+    "UntrainableError",
+    "cross_validate_scores",
+    "folds_of",
+    "known_matrix",
+    "refuse_one_group",
+]
 
 _INNER_FOLDS = 10
 
@@ -332,12 +339,20 @@ def folds_of(
     return names, leaks
 
 
+class UntrainableError(InputError):
+    """Too few scores outside of one group: of a benchmark, or of all of them (None)."""
+
+    def __init__(self, text: str, benchmark: Any = None) -> None:
+        super().__init__(text)
+        self.benchmark = benchmark
+
+
 def refuse_one_group(table: pd.DataFrame, names: NDArray[Any]) -> None:
     """Without each group, every benchmark must keep three scores to train on."""
     known = table.notna().to_numpy()
     scored = names[known.any(axis=1)]
     if len(set(scored)) < 2:
-        raise InputError(
+        raise UntrainableError(
             f"all models with scores are of one group ({str(scored[0])!r}): nothing to train on"
         )
     for benchmark, column in zip(table.columns, known.T, strict=True):
@@ -345,10 +360,11 @@ def refuse_one_group(table: pd.DataFrame, names: NDArray[Any]) -> None:
         largest = int(sizes.argmax())
         rest = int(sizes.sum() - sizes[largest])
         if rest < _LEAST:
-            raise InputError(
+            raise UntrainableError(
                 f"{benchmark!r} has {rest} scores of models outside the group "
                 f"{str(groups[largest])!r}; {_LEAST} are the least to train on: leave the "
-                "benchmark out, or choose smaller groups"
+                "benchmark out, or choose smaller groups",
+                benchmark,
             )
 
 

@@ -91,7 +91,8 @@ def _number(cell: Any) -> float | None:
     if _is_missing(cell) or isinstance(cell, bool):
         return None
     try:
-        value = float(str(cell))
+        # What Python alone reads as a number, 1_5, is a name.
+        value = float(str(cell).replace("_", "?"))
     except ValueError:
         return None
     return value if math.isfinite(value) else None

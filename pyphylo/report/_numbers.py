@@ -132,11 +132,15 @@ def classical_scaling(distances: NDArray[Any]) -> tuple[Floats, list[float]]:
     known = np.isfinite(square)
     if not known.all():
         square[~known] = square[known].mean() if known.any() else 0.0
-    np.square(square, out=square)
+    # By a power of two, which changes no digit: squares of lengths of any size are numbers.
+    scale = np.frexp(square.max(initial=0.0))[1]
+    np.square(np.ldexp(square, -scale), out=square)
     square -= square.mean(axis=0)
     square -= square.mean(axis=1)[:, None]
     square *= -0.5
     n = len(square)
+    if not square.any():  # nothing is apart, and Lanczos begins with a vector that is something
+        return np.zeros((n, 2)), [0.0, 0.0]
     if n < 100:
         values, vectors = np.linalg.eigh(square)
         values, vectors = values[-2:], vectors[:, -2:]
@@ -146,7 +150,7 @@ def classical_scaling(distances: NDArray[Any]) -> tuple[Floats, list[float]]:
     order = np.argsort(-values)
     values, vectors = np.maximum(values[order], 0.0), vectors[:, order]
     flip = np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0))
-    xy = vectors * np.where(flip == 0, 1.0, flip) * np.sqrt(values)
+    xy = np.ldexp(vectors * np.where(flip == 0, 1.0, flip) * np.sqrt(values), scale)
     norm = float(np.vdot(square, square))
     share = [float(value**2 / norm) if norm > 0 else 0.0 for value in values]
     return xy, share

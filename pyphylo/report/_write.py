@@ -105,8 +105,8 @@ def report_html(
         payload["runs"] = runs
     if (places := map_if_wanted(found, umap)) is not None:
         payload["map"]["umap"] = packed(places.astype(np.float32))
-    if scores is not None:
-        payload["scores"] = scores_shown(found, scores, rows, unit) | {"level": _score_level()}
+    if scores is not None and (shown := scores_shown(found, scores, rows, unit)) is not None:
+        payload["scores"] = shown | {"level": _score_level()}
     for note in found.notes:
         warnings.warn(note, PyphyloWarning, stacklevel=_callers_level())
     return assemble(payload, title)
@@ -194,8 +194,9 @@ def write_report(source: Any, path: str | os.PathLike[str], **options: Any) -> P
     Warns
     -----
     PyphyloWarning
-        Where tree and matrix disagree, or metadata name unknown models: the page shows
-        the models that both have, and says so.
+        Where tree and matrix disagree, or metadata or scores name unknown models: the page
+        shows the models that both have, and says so. Where too few scores lie outside of
+        one family to predict from: the page is without them.
 
     Notes
     -----

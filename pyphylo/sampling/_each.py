@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from pyphylo._files import append_bytes
 from pyphylo._secrets import hide
 from pyphylo._version import __version__
 from pyphylo.errors import PyphyloError
@@ -142,7 +143,6 @@ def _log(path: Path, shard: str, started: float) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(row) + "\n")
+        append_bytes(path, f"{json.dumps(row)}\n".encode())
     except OSError:
         pass  # a log that cannot be written stops no work

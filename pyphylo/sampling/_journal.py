@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyphylo._files import atomic_write_bytes
+from pyphylo._files import append_bytes, atomic_write_bytes
+from pyphylo.errors import InputError
 from pyphylo.sampling._dialect import ENDPOINTS
 from pyphylo.sampling._requests import Usage
 
@@ -83,8 +84,7 @@ class Journal:
             "keys_refused": keys_refused,
             "usage": asdict(usage),
         }
-        with self._path.open("ab") as handle:
-            handle.write(json.dumps(row, ensure_ascii=True).encode("ascii") + b"\n")
+        append_bytes(self._path, json.dumps(row, ensure_ascii=True).encode("ascii") + b"\n")
 
     def remove(self) -> None:
         """All is finished; the folder goes with the last journal in it."""
@@ -95,8 +95,11 @@ class Journal:
     def _make_whole(self) -> None:
         """Take out what was cut off when a run was killed: nothing can follow it."""
         whole = [line for line in self._lines() if self._parsed(line) is not None]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_bytes(self._path, b"".join(line + b"\n" for line in whole))
+        folder = self._path.parent
+        if folder.is_symlink():
+            raise InputError(f"folder {str(folder)!r} is a link, which is not followed: remove it")
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write_bytes(self._path, b"".join(line + b"\n" for line in whole), follow=False)
         self._is_whole = True
 
     def _lines(self) -> list[bytes]:

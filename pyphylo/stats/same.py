@@ -265,7 +265,8 @@ def _pairs(
             names = [(table.models[0], other.models[0])]
         if not names:
             raise InputError(
-                "the two have no model of one name: say which to compare, pairs=[(model, other)]"
+                "the two have no model of one name: say which to compare, pairs=[(model, other)] "
+                "(--model MODEL --model OTHER)"
             )
         return names
     found: list[tuple[str, str]] = []

@@ -6,6 +6,7 @@ import numpy as np
 
 from pyphylo._matrix import triangle_of
 from pyphylo._memory import require_memory
+from pyphylo.errors import WorkError
 from pyphylo.tree._given import Distances, checked_stored
 from pyphylo.tree.tree import Tree
 
@@ -32,6 +33,8 @@ def upgma(D: Distances) -> Tree:
     InputError
         When D is not a DistanceMatrix, has fewer than two models or holds a value
         that is not finite (the pair is named).
+    WorkError
+        When distances are so large that sums overflow.
     MemoryError
         When the working copy does not fit.
 
@@ -51,6 +54,12 @@ def upgma(D: Distances) -> Tree:
     n = len(ids)
     require_memory(8 * n * (n - 1) // 2, f"the distances of {n} models to be joined")
     triangle = values if values.ndim == 1 else triangle_of(values)
+    # SciPy weights by sizes of clusters, and joins what is not there where that overflows.
+    if triangle.max() > np.finfo(np.float64).max / n:
+        raise WorkError(
+            f"distances up to {triangle.max():g} overflow float64 sums of {n} models; scale them "
+            "down"
+        )
     merges = linkage(triangle.astype(np.float64, copy=False), method="average")
     children = merges[:, :2].astype(np.int64)
     height = np.concatenate([np.zeros(n), merges[:, 2] / 2])
