@@ -134,6 +134,11 @@ def check_run_folder(out: str | Path) -> Path:
         raise InputError(f"{str(out)!r} is a file; --out names a folder")
     if not folder.is_dir():
         return folder
+    # Files of these names are not the caller's choice: what is linked there may be anyone's.
+    ours = [folder / name for name in ("genome.jsonl", "distances.npz", "tree.nwk", "run.json")]
+    for path in ours + picture_paths(folder / "tree", folder / "heatmap"):
+        if path.is_symlink():
+            raise InputError(f"{str(path)!r} is a link, which is not followed: remove it")
     names = {entry.name for entry in folder.iterdir()}
     # A killed run may have got no further than its store, with its log and its tables beside it.
     foreign_names = {name for name in names if name != "store" and not name.startswith("store.")}

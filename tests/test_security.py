@@ -287,6 +287,22 @@ def test_writing_beside_a_foreign_store_follows_no_link(tmp_path):
     assert outside.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("name", ["run.json", "tree.nwk", "heatmap.svg", "report.html"])
+def test_writing_into_a_foreign_run_follows_no_link(name, tmp_path, capsys):
+    """Names that the caller did not give."""
+    (tmp_path / "in").mkdir()
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    run = tmp_path / "run"
+    run.mkdir()
+    _import(tmp_path, ["a", "b"]).path.rename(run / "store")
+    (run / name).symlink_to(outside)
+    call = ["report", str(run)] if name == "report.html" else ["run", "a", "b", "--out", str(run)]
+    assert main(call) == 2
+    assert f"{name}' is a link, which is not followed" in capsys.readouterr().err
+    assert outside.read_bytes() == b"precious"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_a_log_that_is_a_pipe_stops_nobody(tmp_path):
     os.mkfifo(tmp_path / "store.log")

@@ -17,4 +17,7 @@ cmake -S . -B "$build" -G Ninja -DCMAKE_SYSTEM_NAME=Windows -DCMAKE_SYSTEM_PROCE
   -DCMAKE_CXX_COMPILER=x86_64-w64-mingw32-g++-posix -DCMAKE_EXE_LINKER_FLAGS=-static \
   -Ddoctest_DIR="$build/doctest" -DPYPHYLO_BUILD_PYTHON=OFF -DPYPHYLO_BUILD_TESTS=ON -DPYPHYLO_WERROR=ON
 cmake --build "$build"
-cd "$build" && WINEDEBUG=-all WINEPREFIX="$build/wine" "${WINE:-/usr/lib/wine/wine64}" ./phylo_tests.exe
+# Wine's own folder holds a link to /, which whoever packs this one would follow.
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+cd "$build" && WINEDEBUG=-all WINEPREFIX="$prefix" "${WINE:-/usr/lib/wine/wine64}" ./phylo_tests.exe

@@ -84,7 +84,10 @@ def _run(args: argparse.Namespace) -> Outcome:
 
     if not Path(args.source).exists():
         raise InputError(f"{args.source!r} does not exist: name a folder or a matrix file")
-    target = existing_parent(str(args.output or default_target(args.source)))
+    place = args.output or default_target(args.source)
+    if not args.output and place.is_symlink():
+        raise InputError(f"{str(place)!r} is a link, which is not followed: remove it, or give -o")
+    target = existing_parent(str(place))
     if target.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"-o {str(target)!r}: a report is an .html file")
     metadata = args.metadata or _own_metadata(Path(args.source))

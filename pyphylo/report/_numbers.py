@@ -134,7 +134,8 @@ def classical_scaling(distances: NDArray[Any]) -> tuple[Floats, list[float]]:
         square[~known] = square[known].mean() if known.any() else 0.0
     # By a power of two, which changes no digit: squares of lengths of any size are numbers.
     scale = np.frexp(square.max(initial=0.0))[1]
-    np.square(np.ldexp(square, -scale), out=square)
+    np.ldexp(square, -scale, out=square)
+    np.square(square, out=square)
     square -= square.mean(axis=0)
     square -= square.mean(axis=1)[:, None]
     square *= -0.5
