@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,9 @@ def _run(args: argparse.Namespace) -> Outcome:
     out = check_run_folder(args.out)
     if not (out / "run.json").exists():
         begin_run(out)
+    if not sys.stderr.isatty():
+        # Where no bar is shown, minutes pass without a word.
+        print("pyphylo: training and sampling small models, some three minutes", file=sys.stderr)
     family = breed(out, seed=args.seed)
     result = run(
         {name: str(folder) for name, folder in family.models.items()},

@@ -442,7 +442,8 @@ def _cached_snapshot(spec: str, repo: str, revision: str | None, reason: str) ->
             return Path(found).parent  # .../snapshots/<commit>
     raise WorkError(
         f"model {spec!r}: no file or folder of that name here, the hub cannot be reached "
-        f"({reason}) and its cache does not have it: connect, or download the model first"
+        f"({reason}) and this machine's cache does not have it: connect, or fetch it before "
+        f"(hf download {repo})"
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pyphylo._files import read_bytes
 from pyphylo._names import check_names
-from pyphylo.errors import InputError
+from pyphylo.errors import InputError, WorkError
 from pyphylo.sampling._revisions import matching_revisions, natural_key
 
 __all__ = ["NamedModel", "checkpoint_folders", "expand_models", "split_label"]
@@ -168,7 +168,7 @@ def _expand(text: str, origin: str, verbatim: bool) -> Iterator[NamedModel]:
         label, spec = split_label(text)
         name = label or spec
         pairs = [(name, spec)] if verbatim else list(_members(name, spec))
-    except InputError as error:
+    except (InputError, WorkError) as error:
         raise type(error)(_placed(origin, str(error))) from None
     for name, member in pairs:
         yield NamedModel(name, member, origin)

@@ -324,13 +324,16 @@ def test_offline_patterns_see_what_is_cached(checkpoint, tmp_path):
     (repo / "refs" / "step12").write_text("f" * 40)  # a name without a snapshot
     for commit in (REVISIONS["step9"], REVISIONS["step10"], "e" * 40):
         (repo / "snapshots" / commit).mkdir(parents=True)
-    specs = ["some/model@*step*", "some/model@x*", "some/other@*"]
+    listed = tmp_path / "models.txt"
+    listed.write_text("some/model@step9\nsome/other@*\n")
+    specs = ["some/model@*step*", "some/model@x*", "some/other@*", f"@{listed}"]
     lines = in_process(EXPAND.format(specs=specs), tmp_path)
     assert lines[0].split() == [
         f"some/model@{name}=some/model@{name}" for name in ("deep/step11", "step9", "step10")
     ]
     assert "in the cache (the hub cannot be reached): it has deep/step11, step9" in lines[1]
     assert lines[2].startswith("WorkError model 'some/other@*': the hub cannot be reached")
+    assert lines[3].startswith(f"WorkError models file {str(listed)!r}, line 2: model 'some/other@")
 
 
 SAMPLE = """
