@@ -143,6 +143,26 @@ def test_what_the_keys_lit_up_goes_out_with_the_focus(opened):
     assert saved(page, "#save-svg") == plain
 
 
+def test_before_a_choice_the_card_has_the_most_alike_and_the_loneliest(opened):
+    D = distances(some(30), seed=4)
+    page = opened(D)
+    square = np.array(D.values)
+    np.fill_diagonal(square, np.inf)
+    shown = page.locator("#card tbody tr").all()
+    rows = [row.locator("td").all_text_contents() for row in shown]
+    assert len(rows) == 8 + 3
+    least = np.unravel_index(square.argmin(), square.shape)
+    assert set(rows[0][:2]) == {D.ids[i] for i in least}
+    assert rows[0][2] == f"{square.min():.4f}"
+    lonely = square.min(axis=1).argmax()
+    assert rows[8] == [D.ids[lonely], D.ids[square[lonely].argmin()], f"{square[lonely].min():.4f}"]
+    page.click("#card tbody tr:first-child button")
+    assert chosen(page) == rows[0][0]
+    page.keyboard.press("Escape")
+    settle(page)
+    assert page.locator("#card tbody tr").count() == 11
+
+
 def test_a_search_without_hits_finds_nothing(opened):
     page = opened(distances(some(20)))
     page.fill("#find", "nowhere")

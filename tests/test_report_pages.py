@@ -165,9 +165,10 @@ def test_the_pointer_lights_up_a_model_in_every_view(opened, whole):
     page = opened(whole)
     page.click("#tab-heat")
     box = page.locator("#heat").bounding_box()
-    side = min(box["width"], box["height"]) - 16
+    height = box["height"] - 18  # under which the colours are explained
+    side = min(box["width"], height) - 16
     cell = side / len(NAMES)
-    left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2
+    left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (height - side) / 2
     page.mouse.move(left + 4.5 * cell, top + 20.5 * cell)
     names = page.evaluate("JSON.parse(document.getElementById('data').textContent).names")
     expected = {names[4][:25], names[20][:25]}

@@ -29,17 +29,35 @@ function heatPicture() {
   return canvas;
 }
 
+const legendRoom = 18;
+
 // The square of cells on the screen: left, top, side.
 function heatBox() {
-  const { clientWidth: w, clientHeight: h } = heatBoard.canvas;
+  const { clientWidth: w } = heatBoard.canvas;
+  const h = heatBoard.canvas.clientHeight - legendRoom;
   const side = Math.max(Math.min(w, h) - 16, 10);
   const c = heatBoard.camera;
   return [c.x((w - side) / 2), c.y((h - side) / 2), side * c.zx];
 }
 
+// Which colour is which similarity.
+function drawRamp(pen, w, h) {
+  const [low, high] = [heat.low, heat.high].map((value) => value.toFixed(2));
+  const ink = { size: 10.5, colour: theme('ink') };
+  const [room, length, steps] = [widthOf(low, 10.5), 100, 50];
+  const left = (w - length) / 2;
+  pen.rect(left - room - 12, h - legendRoom, length + 2 * room + 24, legendRoom, theme('paper'));
+  for (let i = 0; i < steps; i++) {
+    // A little over the next, so that no seam shows between two.
+    pen.rect(left + i / steps * length, h - legendRoom + 5, length / steps + (i < steps - 1 ? 0.5 : 0), 8, rgb(rampColour((i + 0.5) / steps)));
+  }
+  pen.text(low, left - room - 6, h - legendRoom + 9, ink);
+  pen.text(high, left + length + 6, h - legendRoom + 9, ink);
+}
+
 const heatBoard = new Board('heat', {
   zoom: (factor, x, y) => heatBoard.camera.zoom(factor, factor, x, y, 1, 400),
-  draw: (pen) => {
+  draw: (pen, w, h) => {
     const [left, top, side] = heatBox();
     // Cells stand for `block` models each, the last for what is left of them.
     pen.image(heatPicture(), left, top, heat.side * heat.block / nTips * side, side);
@@ -61,6 +79,7 @@ const heatBoard = new Board('heat', {
       const [x, y] = [left + heat.at[1] * heat.block / nTips * side, top + heat.at[0] * heat.block / nTips * side];
       pen.lines([x, y, x + cell, y, x + cell, y, x + cell, y + cell, x + cell, y + cell, x, y + cell, x, y + cell, x, y], '#ffffff', 2);
     }
+    drawRamp(pen, w, h);
   },
   hover: (x, y) => {
     const found = heatAt(x, y);

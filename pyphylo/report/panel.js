@@ -110,6 +110,25 @@ function cladeCard(node) {
   return parts;
 }
 
+// Where a reader may begin: the pairs most alike, and the models farthest from all others.
+function beginnings() {
+  const found = [];
+  for (let tip = 0; tip < nTips; tip++) {
+    const distance = near.distance[tip * near.k];
+    if (!Number.isNaN(distance)) found.push([distance, tip, near.index[tip * near.k]]);
+  }
+  found.sort((a, b) => a[0] - b[0]);
+  // Of two that are each other's nearest, one row
+  const pairs = found.filter(([, tip, other]) => tip < other || near.index[other * near.k] !== tip);
+  const heads = [['model'], ['nearest relative'], ['distance', true]];
+  const table = (title, rows) => [element('h3', {}, title), tableOf(title, heads, rows.map(([distance, ...two]) => [...two.map((tip) => nameButton(tip)), digits(distance)]))];
+  const parts = table('Most alike', pairs.slice(0, 8));
+  if (found.length > 11) parts.push(...table('Farthest from all others', found.slice(-3).reverse()));
+  return parts;
+}
+
+at('card-body').append(...beginnings());
+
 // Nothing is chosen any more: the card says so, and no view marks anything.
 const emptyCard = [...at('card-body').childNodes];
 function clearChoice() {
