@@ -164,19 +164,23 @@ def test_a_chosen_model_comes_into_an_enlarged_view(opened, whole):
 def test_the_pointer_lights_up_a_model_in_every_view(opened, whole):
     page = opened(whole)
     page.click("#tab-heat")
+    settle(page)
     box = page.locator("#heat").bounding_box()
     height = box["height"] - 18  # under which the colours are explained
     side = min(box["width"], height) - 16
     cell = side / len(NAMES)
     left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (height - side) / 2
     page.mouse.move(left + 4.5 * cell, top + 20.5 * cell)
+    settle(page)
     names = page.evaluate("JSON.parse(document.getElementById('data').textContent).names")
     expected = {names[4][:25], names[20][:25]}
     assert {text[:25] for text in bold(picture(page, "save-svg"))} == expected
     page.mouse.move(2, 2)
+    settle(page)
     assert bold(picture(page, "save-svg")) == set()
     page.click("#tab-map")
     page.hover("#list tbody tr:nth-child(3) button")
+    settle(page)
     assert {text[:25] for text in bold(picture(page, "save-svg"))} == {names[2][:25]}
     assert {text[:25] for text in bold(picture(page, "view-svg"))} == {names[2][:25]}
 
