@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyphylo import _core
 from pyphylo._compare import some_names
 from pyphylo._names import did_you_mean, whole_number
-from pyphylo._one_against_all import OneAgainstAll, jackknife_errors
+from pyphylo._one_against_all import OneAgainstAll, distance_errors
 from pyphylo.alleles import AlleleTable
 from pyphylo.errors import InputError, PyphyloWarning
 
@@ -94,9 +94,10 @@ def nearest(
     pandas.DataFrame
         Columns ``model``; ``similarity``, Nei's identity; ``distance``, Nei's
         distance :math:`-\log S`; ``error``, the distance's standard error over
-        genes (jackknife), and ``lower`` and ``upper``, its limits at the given
-        confidence (normal; never below 0). The most similar model comes first, of
-        equals the first by name. Errors are NaN where models share a single gene.
+        genes (jackknife; that of S divided by S), and ``lower`` and ``upper``, its
+        limits at the given confidence (normal; never below 0). The most similar model
+        comes first, of equals the first by name. Errors are NaN where models share a
+        single gene, or no allele.
 
     Raises
     ------
@@ -153,10 +154,9 @@ def nearest_relatives(
     order = by_name[np.argsort(-similarity[by_name], kind="stable")]
     order = order[:k] if k else order
     pairs.select(order)
-    distance, without = similarity[order].copy(), pairs.without_each_gene()
+    distance = similarity[order].copy()
+    error = distance_errors(distance, pairs.without_each_gene(), pairs.shared, _FLOOR)
     _core.take_distances(distance, _FLOOR)
-    _core.take_distances(without, _FLOOR)
-    error = jackknife_errors(distance, without, pairs.shared)
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
     return Relatives(
         table.models[row],

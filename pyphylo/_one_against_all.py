@@ -20,7 +20,7 @@ from pyphylo.errors import InputError
 if TYPE_CHECKING:
     from pyphylo.alleles import AlleleTable
 
-__all__ = ["OneAgainstAll", "jackknife_errors"]
+__all__ = ["OneAgainstAll", "distance_errors"]
 
 _Floats = NDArray[np.float64]
 
@@ -126,31 +126,37 @@ class OneAgainstAll:
         return np.divide(summed(self.numerators), root, out=found, where=defined)
 
 
-def jackknife_errors(
-    estimates: _Floats, without: _Floats, shared: NDArray[np.bool_]
+def distance_errors(
+    similarity: _Floats, without: _Floats, shared: NDArray[np.bool_], floor: float
 ) -> NDArray[np.float64]:
-    """Standard errors over genes, shape (models,), as `similarity_errors` has them.
+    r"""Standard errors over genes of :math:`-\log S`, shape (models,): the jackknife's of S by S.
+
+    Not the jackknife of the logarithms: where one gene has all common alleles, S without it
+    is 0, and the floor, a convention, would be the error.
 
     Parameters
     ----------
-    estimates : ndarray, shape (models,)
+    similarity : ndarray, shape (models,)
     without : ndarray, shape (models, genes)
-        The estimates with one gene left out.
+        The similarities with one gene left out.
     shared : ndarray of bool, shape (models, genes)
         Genes that are part of each sample.
+    floor : float
+        Of S, above 0.
 
     Returns
     -------
     ndarray
-        NaN with fewer than two genes, or where an estimate without a gene is NaN.
+        NaN with fewer than two genes, where a similarity without a gene is NaN, and at
+        S = 0: genes that all say the same nothing do not show how they spread.
         Tukey (1958) Ann. Math. Stat. 29:614.
     """
     n = shared.sum(axis=1)
     enough = n > 1
     genes = np.maximum(n, 2)
-    x = np.where(shared, without - estimates[:, None], 0.0)
+    x = np.where(shared, without - similarity[:, None], 0.0)
     mean = x.sum(axis=1) / genes
     squares = (np.where(shared, x - mean[:, None], 0.0) ** 2).sum(axis=1)
-    errors: _Floats = np.sqrt((genes - 1) / genes * squares)
-    errors[~enough] = np.nan
+    errors: _Floats = np.sqrt((genes - 1) / genes * squares) / np.maximum(similarity, floor)
+    errors[~enough | (similarity == 0)] = np.nan
     return errors

@@ -90,6 +90,7 @@ def test_too_few_pairs_say_so(capsys, tmp_path):
     code, text, err = call(capsys, *base)
     assert (code, err) == (0, "")
     assert "too few declared pairs" in text
+    assert "hold only for models whose parent is among the candidates" in text
     assert [row["model"] for row in rows_of(out)] == ["a", "b", 'c, "d"']
     data = json.loads(call(capsys, *base, "--json")[1])
     assert (data["pairs"], data["leave_out"]) == (0, None)

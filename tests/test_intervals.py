@@ -160,6 +160,24 @@ def test_distances_are_the_logarithms():
     assert isinstance(d.high, pp.DistanceMatrix)
 
 
+@pytest.mark.parametrize("method", ["jackknife", "bootstrap"])
+@pytest.mark.parametrize("estimator", ["plugin", "unbiased"])
+def test_no_common_allele_is_no_certainty(method, estimator):
+    """All genes say 0: how S spreads is unknown, not nothing."""
+    rows = [(m, f"g{g}", f"{m if m != 'c' or g else 'a'}{k}") for m in "abc" for g in range(12)
+            for k in (0, 0, 1)]  # fmt: skip
+    table = pp.AlleleTable.from_records(rows)
+    s = similarity_intervals(table, method=method, estimator=estimator).to_frame()
+    d = distance_intervals(table, method=method, estimator=estimator).to_frame()
+    assert (s["estimate"] > 0).tolist() == [False, True, False]
+    assert (d["estimate"][[0, 2]] == -np.log(1e-10)).all()
+    for frame in (s, d):
+        assert frame.loc[[0, 2], ["se", "low", "high"]].isna().all(axis=None)
+        assert frame.loc[1, ["se", "low", "high"]].notna().all()
+    # One gene alone: S may be 0, and the floor stands for no upper limit of the distance.
+    assert d["high"][1] == pytest.approx(-np.log(1e-10))
+
+
 def test_pairs_are_those_that_were_asked_for():
     table = simulate_history(7, 32, 8, seed=1).table
     a, b, c = table.models[5], table.models[1], table.models[3]

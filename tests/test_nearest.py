@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from drawn_tables import drawn_table, quiet
 from hypothesis import given, settings
@@ -28,6 +29,13 @@ def row_of(table, model, matrix):
     return {name: matrix[i, j] for j, name in enumerate(table.models) if j != i}
 
 
+def errors_by_similarity(errors):
+    """The distances' errors from those of the similarities; none where nothing is shared."""
+    S = errors.square("similarity")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(S > 0, errors.square("similarity_error") / S, np.nan)
+
+
 @pytest.mark.parametrize("estimator", ["plugin", "unbiased"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_columns_equal_those_of_all_pairs(kind, estimator):
@@ -39,7 +47,7 @@ def test_all_columns_equal_those_of_all_pairs(kind, estimator):
         for column, matrix in (
             ("similarity", S),
             ("distance", errors.square("distance")),
-            ("error", errors.square("distance_error")),
+            ("error", errors_by_similarity(errors)),
         ):
             expected = row_of(table, model, matrix)
             assert set(found.index) == set(expected)
@@ -58,7 +66,7 @@ def test_all_columns_equal_those_of_all_pairs(kind, estimator):
 def test_odd_shapes(seed, models, genes, kind):
     table = drawn_table(seed, models, genes, 3, **kind)
     S = quiet(pp.nei_similarity, table)
-    errors = quiet(pp.similarity_errors, table).square("distance_error")
+    errors = errors_by_similarity(quiet(pp.similarity_errors, table))
     found = quiet(pp.nearest, "m0", table, 0)
     expected = row_of(table, "m0", errors)
     assert set(found["model"]) == {m for m in table.models[1:] if not np.isnan(S["m0", m])}
@@ -179,3 +187,35 @@ def test_exact_and_hybrid_cells():
         np.testing.assert_allclose(
             found["similarity"], [S["a", m] for m in found["model"]], rtol=1e-13
         )
+
+
+def far_relatives():
+    """x and models that share an allele with it in 0, 1, 2 and 20 of 20 genes."""
+    records = []
+    for model, common in (("x", 20), ("none", 0), ("one", 1), ("two", 2), ("all", 20)):
+        for gene in range(20):
+            alleles = ("a", "b") if gene < common else (f"{model} a", f"{model} b")
+            records += [(model, f"g{gene:02}", allele) for allele in alleles]
+    return pp.AlleleTable.from_records(records)
+
+
+def test_the_floor_of_the_distance_is_no_part_of_its_error():
+    """Without the one common gene S is 0: the floor, 23, must not pass for 18 errors."""
+    found = pp.nearest("x", far_relatives(), 0).set_index("model")
+    assert found["error"]["all"] == 0
+    assert 0.5 < found["error"]["two"] < found["error"]["one"] < 1.1
+    assert found["lower"]["one"] > 0
+    assert found["upper"]["one"] < 6
+    # Nothing in common: no gene shows how S spreads, so no error, rather than none at all.
+    assert found["distance"]["none"] == pytest.approx(23.02585)
+    assert found.loc["none", ["error", "lower", "upper"]].isna().all()
+
+
+def test_an_unbiased_similarity_above_1_keeps_its_error():
+    table = drawn_table(5, 6, 30, 4, 6)
+    found = pd.concat([pp.nearest(m, table, 0, estimator="unbiased") for m in table.models])
+    above = found[found["similarity"] > 1]
+    assert len(above) > 1
+    assert (above["distance"] == 0).all()
+    assert (above["error"] > 0.01).all()
+    np.testing.assert_allclose(above["upper"], 1.959963984540054 * above["error"])

@@ -242,6 +242,20 @@ def test_limits_are_those_of_the_alleles():
         assert "lower" not in payload_of(report_html(other, store=table))["near"]
 
 
+def test_a_similarity_that_may_be_0_has_a_distance_without_upper_limit():
+    """The floor of the logarithm, 23, is a convention and no limit."""
+    rows = []
+    for model, common in (("a", 12), ("b", 1), ("c", 12)):
+        for gene in range(12):
+            said = "a" if gene < common else model
+            rows += [(model, f"g{gene}", f"{said} {k} and more") for k in (0, 0, 1)]
+    data = payload_of(report_html(pp.AlleleTable.from_records(rows, rule=pp.AlleleRule())))
+    i, k = data["names"].index("b"), data["near"]["k"]
+    upper = array(data["near"]["upper"], "<f4").reshape(-1, k)
+    assert np.isposinf(upper[i]).all()
+    assert (upper[data["names"].index("a")] == [0, np.inf]).all()
+
+
 def test_a_store_shows_the_words_of_its_models(tmp_path):
     path = tmp_path / "said.jsonl"
     records = [{"model": m, "gene": g, "completion": text} for m, g, text in many_genes()]

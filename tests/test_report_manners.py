@@ -274,6 +274,7 @@ def test_where_no_parent_is_proposed_the_likeliest_is_named(opened):
         rf"none: even the likeliest candidate, {likeliest} ?, has a probability of only 0\.\d\d",
         said,
     )
+    assert "A probability holds only if the true parent is among these models." in said
     page.fill("#find", names[7])
     page.press("#find", "Enter")
     said = page.inner_text("#card-body")

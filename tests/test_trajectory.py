@@ -57,7 +57,7 @@ def test_distances_and_errors_are_those_of_all_pairs(run):
     # Away from 0, where all pairs are given as 0 without error.
     far = found[found["lower"] > 0]
     assert len(far) > 12
-    expected = of_pairs(errors.square("distance_error"), far)
+    expected = of_pairs(errors.square("similarity_error") / errors.square("similarity"), far)
     np.testing.assert_allclose(far["error"], expected, rtol=1e-9)
     np.testing.assert_allclose(far["upper"] - far["lower"], 2 * 1.959964 * far["error"], rtol=1e-6)
 

@@ -120,7 +120,11 @@ def _sentences(data: dict[str, Any]) -> str:
     text = f"parents of {data['answered']} of {data['models']} models ({data['rule']})"
     found = data["leave_out"]
     if found is None:
-        return text
+        # A model whose parent is absent gets its nearest relative, with as high a confidence.
+        return text + (
+            "\nnot tested: confidences are rough, and hold only for models whose parent is among "
+            "the candidates"
+        )
     text += (
         f"\nleft out in turn, {found['answered']} of {found['pairs']} declared pairs "
         f"are answered, {found['right']} of them right"

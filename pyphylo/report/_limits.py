@@ -18,6 +18,9 @@ __all__ = ["counts_chance", "limits", "shown_estimator"]
 _MOST = 2000
 """Most models of which intervals are computed: some ten seconds at 128 genes."""
 
+_FLOOR = 1e-10
+"""Of a similarity before its logarithm is taken."""
+
 _SAME = 1e-6
 """Distances closer than this are taken for those of the same estimator."""
 
@@ -35,8 +38,9 @@ def limits(found: Material, index: NDArray[np.int64]) -> dict[str, str]:
     Returns
     -------
     dict
-        ``lower`` and ``upper``, float32 of the shape of `index`; empty where the models are
-        too many, the shown distances are not the table's, or genes are too few.
+        ``lower`` and ``upper``, float32 of the shape of `index`; infinite where the similarity
+        may be 0. Empty where the models are too many, the shown distances are not the table's,
+        or genes are too few.
     """
     from pyphylo.stats.intervals import distance_intervals
 
@@ -52,14 +56,16 @@ def limits(found: Material, index: NDArray[np.int64]) -> dict[str, str]:
     pairs = {(min(i, j), max(i, j)) for i, row in enumerate(index.tolist()) for j in row}
     asked = [(names[i], names[j]) for i, j in sorted(pairs)]
     try:
-        known = distance_intervals(table, asked, estimator=estimator, n_threads=1)
+        known = distance_intervals(table, asked, estimator=estimator, floor=_FLOOR, n_threads=1)
     except InputError as error:
         found.notes.append(f"No intervals are shown: {error}.")
         return {}
     own = np.arange(len(names))[:, None]
+    lower, upper = (np.asarray(part.values)[own, index] for part in (known.low, known.high))
+    # The floor is there for the logarithm; a reader would take it for a limit.
+    upper = np.where(upper >= -np.log(_FLOOR), np.inf, upper)
     return {
-        key: packed(np.asarray(part.values)[own, index].astype(np.float32))
-        for key, part in (("lower", known.low), ("upper", known.high))
+        key: packed(part.astype(np.float32)) for key, part in (("lower", lower), ("upper", upper))
     }
 
 

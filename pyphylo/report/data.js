@@ -106,7 +106,7 @@ const short = (text, most = 44) => {
   const letters = Array.from(text);
   return letters.length > most ? letters.slice(0, most - 1).join('') + '…' : text;
 };
-const digits = (x, n = 4) => (x === null || x === undefined || Number.isNaN(x) ? '–' : x.toFixed(n));
+const digits = (x, n = 4) => (x === null || x === undefined || Number.isNaN(x) ? '–' : x === Infinity ? '∞' : x.toFixed(n));
 
 function nodeName(node) {
   if (isTip(node)) return names[node];

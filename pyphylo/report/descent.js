@@ -27,8 +27,10 @@ function parentFacts(tip) {
     facts.push(element('dt', {}, 'proposed'), element('dd', {}, ...unsure(data.parents.likeliest[tip], sure)));
   }
   if (!facts.length) return [element('h3', {}, 'Parent'), element('p', {}, 'None is declared, and none is sure enough to be proposed.')];
+  // The probability is among candidates: siblings whose parent is absent are proposed as surely.
+  const given = sure !== null ? [element('p', { class: 'keys' }, 'A probability holds only if the true parent is among these models.')] : [];
   const note = declared !== null && sure !== null ? [element('p', { class: 'keys' }, 'Proposed from distances, and sizes and dates where known, as if this and a fifth of the other declarations were unknown.')] : [];
-  return [element('h3', {}, 'Parent'), element('dl', {}, ...facts), ...note];
+  return [element('h3', {}, 'Parent'), element('dl', {}, ...facts), ...given, ...note];
 }
 
 const pairOf = ([a, b]) => [nameButton(a), ' and ', nameButton(b)];

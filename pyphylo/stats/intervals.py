@@ -152,8 +152,9 @@ def distance_intervals(
     Returns
     -------
     Intervals
-        NaN where a pair shares fewer than two genes, or leaving one out leaves
-        no identity.
+        Errors and limits are NaN where a pair shares no allele, or leaving a gene
+        out leaves no identity. An upper limit of :math:`-\log` `floor` says that S
+        may be 0: there is none.
 
     Raises
     ------
@@ -255,6 +256,8 @@ def similarity_intervals(
         estimator=estimator,
         n_threads=n_threads,
     )
+    # Genes that all say 0 do not show how S spreads: that is not to be sure of it.
+    moments.error[moments.estimate == 0] = np.nan
     low, high = limits(moments, shared, level)
     origin = {**table.provenance, "estimator": estimator, "level": level, "intervals": method}
     estimate, lower, upper = (

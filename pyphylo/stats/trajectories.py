@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pyphylo._compare import ESTIMATORS, usable_cells
 from pyphylo._names import check_names, whole_number
-from pyphylo._one_against_all import OneAgainstAll, jackknife_errors
+from pyphylo._one_against_all import OneAgainstAll, distance_errors
 from pyphylo.errors import InputError
 from pyphylo.stats._model_labels import known_rows
 
@@ -169,7 +169,7 @@ def _distances(
     pairs.select(targets)
     similarity = pairs.similarities()
     distance = _log(similarity)
-    error = jackknife_errors(distance, _log(pairs.without_each_gene()), pairs.shared)
+    error = distance_errors(similarity, pairs.without_each_gene(), pairs.shared, _FLOOR)
     itself = targets == row
     return _Found(
         np.where(itself, 1.0, similarity),
