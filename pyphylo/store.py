@@ -166,7 +166,8 @@ class SampleStore:
                 f"store {str(self.path)!r} holds another genome "
                 f"({_difference(self.genome, genome)}); use another folder{self._or_remove()}"
             )
-        for key in sorted(self.config.keys() | config.keys()):
+        # The mode first: other settings follow from it.
+        for key in sorted(self.config.keys() | config.keys(), key=lambda key: (key != "mode", key)):
             if self.config.get(key) != config.get(key):
                 raise InputError(
                     f"store {str(self.path)!r} was sampled with {key}={self.config.get(key)!r}, "
