@@ -32,6 +32,8 @@ LARGEST = 64 << 20
 """Bytes of an answer."""
 _QUOTED = 300
 """Characters of a server's own words in an error."""
+_MOST_TOKENS = 1 << 32
+"""Of one request, to be believed: no journal holds what only grows beyond 63 bits."""
 
 
 @dataclass(frozen=True)
@@ -273,10 +275,10 @@ class Asker:
         self._usage.requests += 1
         hide = self._server.secret.hide_in_data
         usage = getattr(reply, "usage", None)
-        counted = [getattr(usage, f"{kind}_tokens", None) for kind in ("prompt", "completion")]
-        self._usage.prompt_tokens += _whole(counted[0])
-        self._usage.completion_tokens += _whole(counted[1])
-        self._usage.uncounted += not all(isinstance(count, int) for count in counted)
+        prompt, completion = (_count(usage, f"{kind}_tokens") for kind in ("prompt", "completion"))
+        self._usage.prompt_tokens += prompt or 0
+        self._usage.completion_tokens += completion or 0
+        self._usage.uncounted += prompt is None or completion is None
         if isinstance(served := getattr(reply, "model", None), str):
             served = hide(served)
             self._usage.served[served] = self._usage.served.get(served, 0) + 1
@@ -326,7 +328,7 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             return None
     return max(0.0, seconds) if seconds < float("inf") else None
 
@@ -340,8 +342,10 @@ def _text(choice: Any) -> str | None:
     return None if getattr(choice, "finish_reason", None) == "content_filter" else text
 
 
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _count(usage: object, key: str) -> int | None:
+    """The tokens that a server says it took; None where that is no count of one request's."""
+    value = getattr(usage, key, None)
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
