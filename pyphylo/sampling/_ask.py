@@ -185,7 +185,8 @@ class Asker:
             await self._wait()
             self._budget.take()
             try:
-                reply = await self._send(body)
+                # The client's own limit is for each part of an answer, not for the whole.
+                reply = await asyncio.wait_for(self._send(body), self._server.timeout)
                 self._has_answered()
                 return reply
             except _RefusedAnswerError as error:
@@ -194,7 +195,7 @@ class Asker:
                 # It answered, and may bill it: not UTF-8, no JSON, or nested without end.
                 problem = "answered with something that is no JSON"
                 pause = None
-            except openai.APITimeoutError:
+            except (asyncio.TimeoutError, openai.APITimeoutError):
                 # The server may have done the work, and bill it.
                 problem = f"did not answer within {self._server.timeout:g} s"
                 pause = None
