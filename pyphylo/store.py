@@ -295,6 +295,12 @@ class SampleStore:
 
     def _check_identity(self, stored: ModelIdentity, now: ModelIdentity) -> None:
         if stored != now:
+            if now.engine == "import" == stored.engine:
+                raise InputError(
+                    f"store {str(self.path)!r} holds model {now.name!r} with other completions; "
+                    "all of a model come from one file: use another folder, or remove "
+                    f"shards/{self.shard_name(stored)} first"
+                )
             old, new = stored.to_dict(), now.to_dict()
             key = next(key for key in old if old[key] != new[key])
             raise InputError(

@@ -416,7 +416,9 @@ def test_import_again_and_more(tmp_path):
     path.write_text(lines(("c", "g", "q")))
     assert import_completions(path, tmp_path / "s")[0].models == ("a", "b", "c")
     path.write_text(lines(("a", "g", "other")))
-    with pytest.raises(pp.InputError, match="'a'"):
+    with pytest.raises(
+        pp.InputError, match=r"'a' with other completions.*remove shards/a-.*parquet"
+    ):
         import_completions(path, tmp_path / "s")
     path.write_text(lines(("d", "new", "q")))
     with pytest.raises(pp.InputError, match="'new'"):
