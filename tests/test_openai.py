@@ -320,6 +320,19 @@ def test_retry_after_holds_for_all_requests(tmp_path):
     assert texts_of(store) == expected()
 
 
+@pytest.mark.parametrize(
+    "error", [{"message": "upstream\n is overloaded", "code": 502}, "upstream is overloaded"]
+)
+def test_an_error_under_the_status_200_is_told(error, tmp_path):
+    """As gateways put it that have begun to answer before they ask."""
+    answer = 200, {}, {"error": error}
+    with serving(Stub([stub.first(2, answer)])) as server:
+        assert texts_of(sampled(server, tmp_path / "1")) == expected()
+        server.faults = [stub.first(99, answer)]
+        with pytest.raises(WorkError, match="with an error: upstream is overloaded, 2 times"):
+            sampled(server, tmp_path / "2", retries=1)
+
+
 @pytest.mark.parametrize("year", [1994, 10**20])
 def test_a_date_to_come_back_that_is_none_is_passed_over(year, tmp_path):
     date = f"Sun, 06 Nov {year} 08:49:37 GMT"

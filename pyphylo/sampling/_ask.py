@@ -188,7 +188,10 @@ class Asker:
                 # The client's own limit is for each part of an answer, not for the whole.
                 reply = await asyncio.wait_for(self._send(body), self._server.timeout)
                 self._has_answered()
-                return reply
+                if (words := _error_in(reply)) is None:
+                    return reply
+                problem = f"answered with an error: {words}"
+                pause = None
             except _RefusedAnswerError as error:
                 raise WorkError(self._about(str(error))) from None
             except (ValueError, RecursionError):
@@ -332,6 +335,15 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
         except (OverflowError, TypeError, ValueError):
             return None
     return max(0.0, seconds) if seconds < float("inf") else None
+
+
+def _error_in(reply: Any) -> str | None:
+    """What a gateway says that found out after the status: an error in place of choices."""
+    error = getattr(reply, "error", None)
+    if not error or getattr(reply, "choices", None):
+        return None
+    words = error.get("message", error) if isinstance(error, Mapping) else error
+    return " ".join(str(words).split())[:_QUOTED]
 
 
 def _text(choice: Any) -> str | None:
