@@ -166,7 +166,8 @@ class SampleStore:
                 f"store {str(self.path)!r} holds another genome "
                 f"({_difference(self.genome, genome)}); use another folder{self._or_remove()}"
             )
-        for key in sorted(self.config.keys() | config.keys()):
+        # The mode first: other settings follow from it.
+        for key in sorted(self.config.keys() | config.keys(), key=lambda key: (key != "mode", key)):
             if self.config.get(key) != config.get(key):
                 raise InputError(
                     f"store {str(self.path)!r} was sampled with {key}={self.config.get(key)!r}, "
@@ -294,6 +295,12 @@ class SampleStore:
 
     def _check_identity(self, stored: ModelIdentity, now: ModelIdentity) -> None:
         if stored != now:
+            if now.engine == "import" == stored.engine:
+                raise InputError(
+                    f"store {str(self.path)!r} holds model {now.name!r} with other completions; "
+                    "all of a model come from one file: use another folder, or remove "
+                    f"shards/{self.shard_name(stored)} first"
+                )
             old, new = stored.to_dict(), now.to_dict()
             key = next(key for key in old if old[key] != new[key])
             raise InputError(

@@ -320,6 +320,27 @@ def test_retry_after_holds_for_all_requests(tmp_path):
     assert texts_of(store) == expected()
 
 
+@pytest.mark.parametrize(
+    "error", [{"message": "upstream\n is overloaded", "code": 502}, "upstream is overloaded"]
+)
+def test_an_error_under_the_status_200_is_told(error, tmp_path):
+    """As gateways put it that have begun to answer before they ask."""
+    answer = 200, {}, {"error": error}
+    with serving(Stub([stub.first(2, answer)])) as server:
+        assert texts_of(sampled(server, tmp_path / "1")) == expected()
+        server.faults = [stub.first(99, answer)]
+        with pytest.raises(WorkError, match="with an error: upstream is overloaded, 2 times"):
+            sampled(server, tmp_path / "2", retries=1)
+
+
+@pytest.mark.parametrize("year", [1994, 10**20])
+def test_a_date_to_come_back_that_is_none_is_passed_over(year, tmp_path):
+    date = f"Sun, 06 Nov {year} 08:49:37 GMT"
+    with serving(Stub([stub.first(2, stub.error(429, "busy", **{"retry-after": date}))])) as server:
+        store = sampled(server, tmp_path)
+    assert texts_of(store) == expected()
+
+
 # -- how often is asked ------------------------------------------------------------------------
 
 
@@ -354,6 +375,17 @@ def test_the_limit_holds_for_all_models_of_a_run(tmp_path):
     assert len(server.requests) == 85 + 10 * (6 - len(kept))
     assert facts(store, "b")["requests"] >= 60
     assert not (tmp_path / "store.unfinished").exists()
+
+
+def test_answers_under_way_when_the_limit_is_reached_are_kept(tmp_path):
+    with serving(Stub(most_choices=5, delay=0.2)) as server:
+        # Two requests a gene: the first gene, the first half of five others, the second of two.
+        with pytest.raises(WorkError, match="max_requests=9 are used up"):
+            sampled(server, tmp_path, max_requests=9)
+        assert len(server.requests) == 9
+        assert len(unfinished(tmp_path).read_text().splitlines()) == 3
+        sampled(server, tmp_path, max_requests=6)
+    assert len(server.requests) == 15
 
 
 def test_requests_that_came_to_nothing_do_not_count(tmp_path):
@@ -460,6 +492,48 @@ def test_an_unfinished_model_goes_on_where_it_was(faults, cut, tmp_path):
     assert facts(store)["requests"] == 6
     assert facts(store)["endpoint"] == ("chat" if faults else "completions")
     assert not journal.parent.exists()
+
+
+@pytest.mark.parametrize("counted", [-1, 10**30])
+def test_whatever_the_server_counts_a_finished_gene_is_kept(counted, tmp_path):
+    def miscounts(server, request):
+        reply = server.completion(request)
+        reply["usage"] = {"prompt_tokens": counted, "completion_tokens": counted}
+        return 200, {}, reply
+
+    with serving(Stub([fails_after(4), miscounts])) as server:
+        with pytest.raises(WorkError, match="403"):
+            sampled(server, tmp_path, concurrency=1)
+        del server.faults[0]
+        server.requests.clear()
+        store = sampled(server, tmp_path, concurrency=1)
+    assert len(server.requests) == 2
+    assert texts_of(store) == expected()
+    assert facts(store)["prompt_tokens"] == 0
+
+
+def test_a_model_that_another_process_finishes_meanwhile_is_no_failure(tmp_path):
+    def finished_elsewhere(server, request):
+        if len(server.given) == 4:
+            journal = unfinished(tmp_path)
+            journal.unlink()
+            journal.parent.rmdir()
+
+    with serving(Stub([finished_elsewhere])) as server:
+        store = sampled(server, tmp_path, ["m", "after"], concurrency=1)
+    assert sorted(store.models) == ["after", "m"]
+    assert not (tmp_path / "store.unfinished").exists()
+
+
+def test_after_a_failure_nothing_new_is_asked(tmp_path):
+    def fails_once(server, request):
+        return stub.error(403, "gone") if len(server.requests) == 3 else None
+
+    with serving(Stub([fails_once])) as server:
+        with pytest.raises(WorkError, match="403"):
+            sampled(server, tmp_path, concurrency=1)
+        time.sleep(0.2)
+        assert len(server.requests) == 3
 
 
 def test_what_is_unfinished_of_a_store_at_an_address_is_kept_here(tmp_path, monkeypatch):

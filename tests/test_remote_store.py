@@ -497,7 +497,7 @@ def test_import_and_import_again(place, tmp_path):
     assert import_completions(path, place.address)[1] == ["a", "b", "c"]
     assert import_completions(path, place.address)[1] == []
     completions(path, "cd")
-    with pytest.raises(pp.InputError, match="'c' with revision"):
+    with pytest.raises(pp.InputError, match="'c' with other completions"):
         import_completions(path, place.address)
 
 

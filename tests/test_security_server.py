@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import socket
+import threading
+import time
 
 import pytest
 
@@ -79,3 +83,25 @@ def test_an_answer_without_end_is_given_up(monkeypatch):
         sampled((200, {}, text), retries=0)
     with pytest.raises(pp.WorkError, match=NAMED + "gave an answer longer than 1 MiB"):
         sampled((500, {}, text), retries=0)
+
+
+def test_an_answer_that_drips_is_given_up():
+    """Each byte is in time; the whole is not."""
+
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(ConnectionError):  # given up
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            for _ in range(40):
+                connection.sendall(b"1\r\n \r\n")
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        sampler = create_sampler("openai", "m", "m", base_url=url, timeout=0.5, retries=0)
+        with pytest.raises(pp.WorkError, match=NAMED + r"did not answer within 0\.5 s, 1 times"):
+            sampler.sample(GENOME, SamplingConfig(n_probes=2))
+        dripping.join()

@@ -193,6 +193,14 @@ def test_a_shard_of_another_store_is_refused(tmp_path):
     assert store.models == ("m",)
 
 
+def test_of_several_settings_the_mode_is_named(tmp_path):
+    """Others follow from it."""
+    make_store(tmp_path / "s")
+    exact = CONFIG | {"mode": "exact", "max_nodes": 256}
+    with pytest.raises(pp.InputError, match="was sampled with mode='sample', not 'exact'"):
+        pp.SampleStore.open_or_create(tmp_path / "s", GENOME, exact)
+
+
 def test_a_shard_that_was_renamed_is_read(tmp_path):
     store = make_store(tmp_path / "s")
     path = store.write(identity(), POPULATION)
@@ -408,7 +416,9 @@ def test_import_again_and_more(tmp_path):
     path.write_text(lines(("c", "g", "q")))
     assert import_completions(path, tmp_path / "s")[0].models == ("a", "b", "c")
     path.write_text(lines(("a", "g", "other")))
-    with pytest.raises(pp.InputError, match="'a'"):
+    with pytest.raises(
+        pp.InputError, match=r"'a' with other completions.*remove shards/a-.*parquet"
+    ):
         import_completions(path, tmp_path / "s")
     path.write_text(lines(("d", "new", "q")))
     with pytest.raises(pp.InputError, match="'new'"):

@@ -32,6 +32,8 @@ LARGEST = 64 << 20
 """Bytes of an answer."""
 _QUOTED = 300
 """Characters of a server's own words in an error."""
+_MOST_TOKENS = 1 << 32
+"""Of one request, to be believed: no journal holds what only grows beyond 63 bits."""
 
 
 @dataclass(frozen=True)
@@ -183,16 +185,20 @@ class Asker:
             await self._wait()
             self._budget.take()
             try:
-                reply = await self._send(body)
+                # The client's own limit is for each part of an answer, not for the whole.
+                reply = await asyncio.wait_for(self._send(body), self._server.timeout)
                 self._has_answered()
-                return reply
+                if (words := _error_in(reply)) is None:
+                    return reply
+                problem = f"answered with an error: {words}"
+                pause = None
             except _RefusedAnswerError as error:
                 raise WorkError(self._about(str(error))) from None
             except (ValueError, RecursionError):
                 # It answered, and may bill it: not UTF-8, no JSON, or nested without end.
                 problem = "answered with something that is no JSON"
                 pause = None
-            except openai.APITimeoutError:
+            except (asyncio.TimeoutError, openai.APITimeoutError):
                 # The server may have done the work, and bill it.
                 problem = f"did not answer within {self._server.timeout:g} s"
                 pause = None
@@ -273,10 +279,10 @@ class Asker:
         self._usage.requests += 1
         hide = self._server.secret.hide_in_data
         usage = getattr(reply, "usage", None)
-        counted = [getattr(usage, f"{kind}_tokens", None) for kind in ("prompt", "completion")]
-        self._usage.prompt_tokens += _whole(counted[0])
-        self._usage.completion_tokens += _whole(counted[1])
-        self._usage.uncounted += not all(isinstance(count, int) for count in counted)
+        prompt, completion = (_count(usage, f"{kind}_tokens") for kind in ("prompt", "completion"))
+        self._usage.prompt_tokens += prompt or 0
+        self._usage.completion_tokens += completion or 0
+        self._usage.uncounted += prompt is None or completion is None
         if isinstance(served := getattr(reply, "model", None), str):
             served = hide(served)
             self._usage.served[served] = self._usage.served.get(served, 0) + 1
@@ -326,9 +332,18 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             return None
     return max(0.0, seconds) if seconds < float("inf") else None
+
+
+def _error_in(reply: Any) -> str | None:
+    """What a gateway says that found out after the status: an error in place of choices."""
+    error = getattr(reply, "error", None)
+    if not error or getattr(reply, "choices", None):
+        return None
+    words = error.get("message", error) if isinstance(error, Mapping) else error
+    return " ".join(str(words).split())[:_QUOTED]
 
 
 def _text(choice: Any) -> str | None:
@@ -340,8 +355,10 @@ def _text(choice: Any) -> str | None:
     return None if getattr(choice, "finish_reason", None) == "content_filter" else text
 
 
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _count(usage: object, key: str) -> int | None:
+    """The tokens that a server says it took; None where that is no count of one request's."""
+    value = getattr(usage, key, None)
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -84,6 +84,8 @@ class Journal:
             "keys_refused": keys_refused,
             "usage": asdict(usage),
         }
+        # Another process may have finished this model, or the last beside it, and the folder went.
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         append_bytes(self._path, json.dumps(row, ensure_ascii=True).encode("ascii") + b"\n")
 
     def remove(self) -> None:

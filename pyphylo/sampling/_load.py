@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -82,7 +82,7 @@ def resolve_device(device: str) -> torch.device | None:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise InputError(f"device {device!r} cannot be used: {_first_line(error)}") from None
+        raise InputError(f"device {device!r} cannot be used: {_in_one_line(error)}") from None
     return found
 
 
@@ -152,6 +152,7 @@ def load_model(
             dtype=getattr(torch, dtype),
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             weights_only=True,
             **({} if device_map is None else {"device_map": device_map}),
             **location.load_options(),
@@ -203,17 +204,22 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _check_complete(spec: str, info: dict[str, Any]) -> None:
     """Refuse weights that were made up: transformers fills absent ones with random numbers."""
+    misfits = sorted(name for name, *_ in info.get("mismatched_keys") or ())
+    if misfits:
+        raise WorkError(
+            f"model {spec!r}: weights have other shapes than its config says: {_some(misfits)}"
+        )
     absent = sorted(info.get("missing_keys") or ())
     if absent:
         raise WorkError(
             f"model {spec!r}: the checkpoint lacks weights that a causal language model needs: "
-            f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''} ({len(absent)} in all)"
+            f"{_some(absent)}"
         )
-    misfits = info.get("mismatched_keys") or ()
-    if misfits:
-        raise WorkError(
-            f"model {spec!r}: {len(misfits)} weights have other shapes than its config says"
-        )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three, and how many there are."""
+    return f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''} ({len(names)} in all)"
 
 
 @contextlib.contextmanager
@@ -250,13 +256,14 @@ def _named(spec: str, what: str, error: Exception) -> PyphyloError:
             f"device='cpu'"
         )
     if what == "tokenizer":
-        return InputError(f"model {spec!r} has no usable tokenizer: {_first_line(error)}")
-    return WorkError(f"model {spec!r}: its {what} cannot be loaded: {_first_line(error)}")
+        return InputError(f"model {spec!r} has no usable tokenizer: {_in_one_line(error)}")
+    return WorkError(f"model {spec!r}: its {what} cannot be loaded: {_in_one_line(error)}")
 
 
-def _first_line(error: BaseException) -> str:
-    line = next((line for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {line.strip()[:300]}" if line else type(error).__name__
+def _in_one_line(error: BaseException) -> str:
+    """Of several lines the first may only say that the others tell why."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:300]}" if words else type(error).__name__
 
 
 @contextlib.contextmanager

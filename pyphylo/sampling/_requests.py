@@ -16,6 +16,7 @@ from pyphylo.sampling.base import ModelIdentity, SamplingConfig
 from pyphylo.sampling.events import Spent
 
 __all__ = [
+    "BudgetSpentError",
     "Estimate",
     "Prices",
     "RequestBudget",
@@ -167,6 +168,10 @@ class Usage:
         )
 
 
+class BudgetSpentError(WorkError):
+    """No request may be made any more; those under way are paid for."""
+
+
 class RequestBudget:
     """The requests that may still be made; shared by the models of a run.
 
@@ -187,11 +192,11 @@ class RequestBudget:
 
         Raises
         ------
-        WorkError
+        BudgetSpentError
             When there is none left; the limit and the option that raises it are named.
         """
         if self.limit is not None and self.used >= self.limit:
-            raise WorkError(
+            raise BudgetSpentError(
                 f"max_requests={self.limit} are used up: raise it and run the same command again; "
                 "finished models are kept"
             )

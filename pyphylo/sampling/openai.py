@@ -20,7 +20,7 @@ from pyphylo.errors import InputError, PyphyloWarning, WorkError
 from pyphylo.genome import Genome
 from pyphylo.sampling._dialect import ENDPOINTS, NEUTRAL, Dialect
 from pyphylo.sampling._journal import Journal, Kept
-from pyphylo.sampling._requests import Estimate, Prices, RequestBudget, Usage
+from pyphylo.sampling._requests import BudgetSpentError, Estimate, Prices, RequestBudget, Usage
 from pyphylo.sampling.base import ModelIdentity, Population, Progress, SamplingConfig
 from pyphylo.sampling.events import Spent
 
@@ -311,16 +311,28 @@ class OpenAISampler:
     ) -> None:
         """The completions of every gene: of the first alone, of the others concurrently."""
         free = asyncio.Semaphore(self._concurrency)
+        is_over = False
 
         async def one(gene: str) -> None:
+            nonlocal is_over
             async with free:
-                keep(gene, await self._gene(asker, gene, prompts[gene], config))
+                if is_over:  # the slot of a gene that failed: nothing new is begun
+                    return
+                try:
+                    keep(gene, await self._gene(asker, gene, prompts[gene], config))
+                except BaseException:
+                    is_over = True
+                    raise
 
         first, *others = prompts
         await one(first)
         tasks = [asyncio.ensure_future(one(gene)) for gene in others]
         try:
             await asyncio.gather(*tasks)
+        except BudgetSpentError:
+            # The others' requests under way are paid for, and may finish their genes.
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
         finally:
             # After a failure or an interrupt the others are of no use, and cost money.
             for task in tasks:

@@ -100,6 +100,8 @@ def split_label(text: str) -> tuple[str, str]:
 
     A text that is the path of an existing file or folder is never split.
     """
+    if not text:  # as a path it would be the working folder
+        raise InputError("'' is no model: expected MODEL or label=MODEL")
     label, equals, model = text.partition("=")
     if not equals or Path(text).exists():
         return "", text

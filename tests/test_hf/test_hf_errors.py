@@ -128,7 +128,15 @@ def test_damaged_weights(own_copy: Any) -> None:
 def test_weights_of_another_shape(own_copy: Any) -> None:
     folder = own_copy("llama")
     edit(folder / "config.json", intermediate_size=64)
-    with pytest.raises(WorkError, match=f"model {str(folder)!r}: "):
+    found = r"shapes than its config says: model\.layers\.0\.mlp\.down_proj\.weight, .* in all"
+    with pytest.raises(WorkError, match=f"model {str(folder)!r}: .*{found}"):
+        sample(folder)
+
+
+def test_the_reason_is_told_where_it_is_in_another_line(own_copy: Any) -> None:
+    folder = own_copy("llama")
+    edit(folder / "config.json", num_attention_heads=7)
+    with pytest.raises(InputError, match="not a multiple of the number of attention heads"):
         sample(folder)
 
 

@@ -140,6 +140,14 @@ def test_lines_that_cannot_be_used_are_named(text, match, tmp_path):
         expand_models([f"@{listed}"])
 
 
+def test_nothing_does_not_stand_for_the_working_folder(tmp_path, monkeypatch):
+    checkpoints(tmp_path, "c-1", "c-2")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pp.InputError, match="'' is no model"):
+        expand_models([""])
+    assert pairs(".") == [("./c-1", "./c-1"), ("./c-2", "./c-2")]
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(pp.InputError, match="models file '/none' does not exist"):
         expand_models(["@/none"])
