@@ -370,6 +370,15 @@ def test_an_index_of_weights_names_files_of_its_folder_only(name, tmp_path):
         locate_model(str(folder))
 
 
+def test_an_index_of_weights_with_a_path_longer_than_any_is_refused(tmp_path):
+    folder = _checkpoint(tmp_path / "m")
+    index = {"weight_map": {"w": "/".join(["a" * 100] * 60)}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match="…', which is absent") as caught:
+        locate_model(str(folder))
+    assert len(str(caught.value)) < 1000
+
+
 # -- limits on what a file may come to -------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -276,12 +277,14 @@ def _weight_paths(spec: str, folder: Path) -> dict[str, Path]:
         if not isinstance(index, dict) or not all(isinstance(v, str) for v in index.values()):
             raise InputError(f"model folder {spec!r}: {first} has no weight_map")
         for shard in sorted(set(index.values())):
+            shown = repr(shard if len(shard) < 200 else shard[:200] + "…")
             if not _is_plain(shard):
                 raise InputError(
-                    f"model folder {spec!r}: {first} names {shard!r}, which is no file in it"
+                    f"model folder {spec!r}: {first} names {shown}, which is no file in it"
                 )
-            if not (folder / shard).is_file():
-                raise InputError(f"model folder {spec!r}: {first} names {shard!r}, which is absent")
+            # Path.is_file raises where a name is longer than any file's.
+            if not os.path.isfile(folder / shard):  # noqa: PTH113
+                raise InputError(f"model folder {spec!r}: {first} names {shown}, which is absent")
             paths[shard] = folder / shard
     return paths
 
