@@ -199,7 +199,9 @@ class SimilarityErrors:
         Condensed: the upper triangle by rows. The bias-corrected estimate is
         ``similarity - similarity_bias``.
     distance, distance_bias, distance_error : ndarray of float64, shape (pairs,)
-        The same of ``D = -log(max(S, floor))``.
+        The same of ``D = -log(max(S, floor))``, over the replicates' own logarithms: where
+        some replicate has no common allele, the floor, a convention, makes most of the
+        error. `distance_intervals` has ``similarity_error / similarity`` in its place.
     """
 
     ids: tuple[str, ...]
