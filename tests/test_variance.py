@@ -158,7 +158,7 @@ def test_plans_keep_the_error_and_no_cheaper_one_does(error, fixed_genes, quanti
     assert plan.expected == pytest.approx(float(parts.error(plan.genes, plan.probes, **options)))
     for row in plan.choices.itertuples():
         assert row.error <= error * (1 + 1e-9)
-        assert row.genes == 1 or parts.error(row.genes - 1, row.probes, **options) > error
+        assert row.genes == 8 or parts.error(row.genes - 1, row.probes, **options) > error
         assert row.cost >= plan.genes * (5 + plan.probes)
 
 

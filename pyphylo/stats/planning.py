@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyphylo._names import whole_number
 from pyphylo.errors import InputError
+from pyphylo.stats.intervals import LEAST_GENES
 from pyphylo.stats.variance import QUANTITIES, VarianceComponents
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def plan_sampling(
     Notes
     -----
     With ``v(n)`` the variance of a gene (see `VarianceComponents`), n probes need
-    ``v(n) / error^2`` genes, which cost ``genes * (prompt_cost + n)``.
+    ``v(n) / error^2`` genes, which cost ``genes * (prompt_cost + n)``. Fewer than 8, which no
+    interval is made of, are not recommended: the variance is that of many genes.
     """
     components = typical_components() if components is None else components
     error = _positive(error, "error")
@@ -111,7 +113,7 @@ def plan_sampling(
         raise InputError(f"unknown quantity {quantity!r}; known: 'similarity', 'distance'")
     options: dict[str, Any] = {"quantity": quantity, "fixed_genes": fixed_genes}
     tried = np.array(_PROBES if probes is None else [whole_number(probes, "probes", 2)])
-    needed = np.maximum(components.error(1, tried, **options) ** 2 / error**2, 1.0)
+    needed = np.maximum(components.error(1, tried, **options) ** 2 / error**2, LEAST_GENES)
     if genes is None:
         wanted = np.ceil(np.minimum(needed, _MOST_GENES) - 1e-9).astype(np.int64)
         enough = needed <= _MOST_GENES

@@ -143,7 +143,7 @@ def test_the_command_line(models: dict[str, str], tmp_path: Path, capsys: Any) -
         (["--min-mass", "0.1"], "min_mass is an option of mode exact or hybrid, not sample"),
         (["--mode", "exact", "--min-mass", "1"], "min_mass must be below 1"),
         (["--mode", "exact", "--min-mass", "nan"], "min_mass must be a number above 0"),
-        (["--mode", "sample"], "sampled with max_new_tokens"),
+        (["--mode", "sample"], "sampled with mode='hybrid', not 'sample'"),
     ):
         argv = ["sample", *given, *common, "--store", store, *wrong, "--max-new-tokens", "4"]
         assert main(argv) == 2
